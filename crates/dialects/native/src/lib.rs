@@ -1,0 +1,1 @@
+//! Heliograph's own REST API under /heliograph/v1.

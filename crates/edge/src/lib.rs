@@ -1,0 +1,1 @@
+//! The HTTP kit: listen, TLS, graceful stop, request id, limits, Caller from bearer, cookie or basic.

@@ -1,0 +1,31 @@
+//! The nouns of the gateway: what exists, who calls, what may go wrong.
+//!
+//! Pure data and pure checks; nothing here performs I/O, reads the clock by itself or knows a wire format.
+//! One word per idea: a *thing* is a device, a *tenant* the unit of isolation, a *message* travels inbound
+//! (from a thing) or outbound (to a thing), a *caller* is whoever asks, already recognised.
+
+mod caller;
+mod clock;
+mod error;
+mod id;
+mod message;
+mod page;
+mod permission;
+mod plan;
+mod tenant;
+mod thing;
+mod user;
+
+pub use caller::{Caller, Principal};
+pub use clock::Clock;
+pub use error::{Denial, Error, Result};
+pub use id::{ApiKeyId, AuditId, CertificateFingerprint, MessageId, RequestId, SessionId, TenantId, ThingId, UserId};
+pub use message::{Direction, Message, MessageStatus};
+pub use page::{Page, PageRequest};
+pub use permission::{Permission, Permissions, Role};
+pub use plan::{Plan, PlanName, Quota, QuotaKind};
+pub use tenant::{AuditEntry, Tenant};
+pub use thing::{Certificate, CertificateStatus, Thing, ThingStatus};
+pub use user::{ApiKey, Client, Grant, Membership, User, normalize_email};
+
+pub use jiff::Timestamp;

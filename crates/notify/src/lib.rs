@@ -1,0 +1,1 @@
+//! The outbox: mail, webhook, device action; retry, back-off, dead letter.

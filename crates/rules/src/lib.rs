@@ -1,0 +1,1 @@
+//! Condition tree, index by series, evaluation, alerts.

@@ -1,0 +1,37 @@
+//! The schema, embedded; only its column types differ between the engines.
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Acquire, PgPool, SqlSafeStr, SqlitePool};
+
+use crate::Error;
+
+/// Version, name, SQLite text, PostgreSQL text.
+const MIGRATIONS: &[(i64, &str, &str, &str)] =
+    &[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"), include_str!("../migrations/postgres/0001_initial.sql"))];
+
+fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|m| Migration::new(m.0, m.1.into(), MigrationType::Simple, pick(m).into_sql_str(), false))
+        .collect();
+    Migrator::with_migrations(migrations)
+}
+
+pub(crate) async fn sqlite(pool: &SqlitePool) -> Result<(), Error> {
+    run(migrator(|m| m.2), pool).await
+}
+
+pub(crate) async fn postgres(pool: &PgPool) -> Result<(), Error> {
+    run(migrator(|m| m.3), pool).await
+}
+
+async fn run<'a, A>(migrator: Migrator, pool: A) -> Result<(), Error>
+where
+    A: Acquire<'a>,
+    <A::Connection as std::ops::Deref>::Target: Migrate,
+{
+    migrator.run(pool).await.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => Error::Newer { found, known: MIGRATIONS.last().map_or(0, |m| m.0) },
+        other => Error::Migration(format!("the schema could not be brought up to date: {other}")),
+    })
+}

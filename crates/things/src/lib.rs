@@ -1,0 +1,1 @@
+//! Things, inboxes, history: accept a message, ask for history, send to a thing.

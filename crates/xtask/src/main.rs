@@ -1,0 +1,2 @@
+//! Checks of the house that the compiler does not make.
+fn main() {}
