@@ -11,13 +11,60 @@ mod db;
 mod error;
 mod migrate;
 
+mod api_keys;
+mod audit;
+mod certificates;
+mod clients;
+mod cursors;
+mod memberships;
+mod mqtt_sessions;
+mod outbox;
+mod registrations;
+mod revocations;
+mod settings;
+mod signing_keys;
 mod tenants;
+mod thing_credentials;
+mod things;
+mod usage;
+mod users;
 
 pub use db::{Db, Tx};
 pub use error::Error;
 
+pub use audit::AuditQuery;
+pub use certificates::CertificateAndKey;
+pub use clients::ClientRecord;
+pub use mqtt_sessions::StoredMqttSession;
+pub use outbox::{OutboxEntry, OutboxState};
+pub use registrations::RegistrationRecord;
+pub use signing_keys::SigningKeyRecord;
+pub use thing_credentials::ThingCredential;
+pub use things::ThingSelection;
+pub use usage::UsageCount;
+pub use users::UserRecord;
+
 /// Every SQL statement of the program by name, for the test that prepares them all.
 #[must_use]
 pub fn statements() -> Vec<(&'static str, &'static str)> {
-    [tenants::sql::ALL].concat()
+    [
+        api_keys::sql::ALL,
+        audit::sql::ALL,
+        certificates::sql::ALL,
+        clients::sql::ALL,
+        cursors::sql::ALL,
+        memberships::sql::ALL,
+        mqtt_sessions::sql::ALL,
+        outbox::sql::ALL,
+        registrations::sql::ALL,
+        revocations::sql::ALL,
+        settings::sql::ALL,
+        signing_keys::sql::ALL,
+        tenants::sql::ALL,
+        thing_credentials::sql::ALL,
+        things::sql::ALL,
+        usage::sql::ALL,
+        users::sql::ALL,
+    ]
+    .concat()
 }

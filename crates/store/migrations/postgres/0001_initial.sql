@@ -18,6 +18,7 @@ create table user_account (
     disabled boolean not null,
     operator boolean not null,
     password text,              -- PHC string, argon2id
+    tokens_from bigint not null, -- tokens issued before are refused (password change)
     created bigint not null,
     updated bigint not null
 );
@@ -65,7 +66,8 @@ create table signing_key (
     created bigint not null,
     signs_from bigint not null,
     signs_until bigint,            -- null: the current key
-    verifies_until bigint
+    profile text,                   -- null: every token profile of the algorithm
+    longest bigint not null         -- longest lifetime of a token it signed
 );
 
 create table revoked_token (
@@ -92,7 +94,9 @@ create table registration (
     code_hash bytea not null,
     password text not null,     -- PHC string
     tries bigint not null,
-    sent bigint not null,
+    sent bigint not null,       -- the last code
+    started bigint not null,    -- the first code of the day
+    sends bigint not null,      -- codes since then
     expires bigint not null
 );
 
@@ -120,6 +124,19 @@ create table thing (
 );
 create index thing_page on thing (tenant, id);
 create index thing_handle on thing (thing_key);
+
+-- Things that are gone, alone or with their tenant, and whose messages the journal must still forget.
+create table forgetting (
+    thing uuid primary key,
+    tenant uuid not null
+);
+create function thing_gone() returns trigger language plpgsql as $$
+begin
+    insert into forgetting (thing, tenant) values (old.id, old.tenant);
+    return old;
+end
+$$;
+create trigger thing_gone after delete on thing for each row execute function thing_gone();
 
 create table certificate (
     fingerprint text primary key,

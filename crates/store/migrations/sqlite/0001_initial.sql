@@ -18,6 +18,7 @@ create table user_account (
     disabled integer not null,
     operator integer not null,
     password text,              -- PHC string, argon2id
+    tokens_from integer not null, -- tokens issued before are refused (password change)
     created integer not null,
     updated integer not null
 ) strict;
@@ -65,7 +66,8 @@ create table signing_key (
     created integer not null,
     signs_from integer not null,
     signs_until integer,            -- null: the current key
-    verifies_until integer
+    profile text,                   -- null: every token profile of the algorithm
+    longest integer not null         -- longest lifetime of a token it signed
 ) strict;
 
 create table revoked_token (
@@ -92,7 +94,9 @@ create table registration (
     code_hash blob not null,
     password text not null,     -- PHC string
     tries integer not null,
-    sent integer not null,
+    sent integer not null,       -- the last code
+    started integer not null,    -- the first code of the day
+    sends integer not null,      -- codes since then
     expires integer not null
 ) strict;
 
@@ -120,6 +124,15 @@ create table thing (
 ) strict;
 create index thing_page on thing (tenant, id);
 create index thing_handle on thing (thing_key);
+
+-- Things that are gone, alone or with their tenant, and whose messages the journal must still forget.
+create table forgetting (
+    thing blob primary key,
+    tenant blob not null
+) strict;
+create trigger thing_gone after delete on thing begin
+    insert into forgetting (thing, tenant) values (old.id, old.tenant);
+end;
 
 create table certificate (
     fingerprint text primary key,
