@@ -18,6 +18,7 @@ mod clients;
 mod cursors;
 mod memberships;
 mod mqtt_sessions;
+mod oauth;
 mod outbox;
 mod registrations;
 mod revocations;
@@ -36,6 +37,7 @@ pub use audit::AuditQuery;
 pub use certificates::CertificateAndKey;
 pub use clients::ClientRecord;
 pub use mqtt_sessions::StoredMqttSession;
+pub use oauth::{CodeRecord, LoginRecord, OAuthSession, RefreshRecord};
 pub use outbox::{OutboxEntry, OutboxState};
 pub use registrations::RegistrationRecord;
 pub use signing_keys::SigningKeyRecord;
@@ -55,6 +57,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         cursors::sql::ALL,
         memberships::sql::ALL,
         mqtt_sessions::sql::ALL,
+        oauth::sql::ALL,
         outbox::sql::ALL,
         registrations::sql::ALL,
         revocations::sql::ALL,
