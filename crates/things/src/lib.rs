@@ -1,1 +1,262 @@
 //! Things, inboxes, history: accept a message, ask for history, send to a thing.
+//!
+//! [`Things`] is opened over the store (the catalogue: who exists, by which certificate it is recognised), the journal (its
+//! messages) and identity (keys, audit). Every verb takes the [`Caller`] first, checks its permission and looks only into its
+//! tenant: another tenant's thing is not found, by the same look-up. A thing that calls sees nothing but itself.
+//! [`Things::accept`] is the broker's hot path: no I/O, counters in memory; what they count is made certain from the journal.
+//! What topics mean is each dialect's affair: [`TopicMap`].
+
+mod catalogue;
+mod certificates;
+mod counters;
+mod live;
+mod messages;
+mod period;
+mod topics;
+mod types;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::Identity;
+use jiff::Timestamp;
+use journal::Journal;
+use model::{Caller, Error, PageRequest, Permission, Permissions, Principal, Result, TenantId, Thing, ThingId};
+use parking_lot::RwLock;
+use store::Db;
+use tokio::sync::broadcast;
+
+pub use live::LiveMessages;
+pub use messages::idempotency;
+pub use topics::{Form, Publish, Subscribed, Target, TopicMap, Topics, matches};
+pub use types::{
+    Credentials, Ended, Incoming, Lagged, MessageFilter, NewThing, Options, Outgoing, Provisioned, Sent, ThingChange, ThingFilter,
+    ThingKeys, Usage,
+};
+
+/// What a thing may do: hand in its own messages. Its own entry and inbox it may read besides, without a permission.
+#[must_use]
+pub fn thing_permissions() -> Permissions {
+    Permissions::of(&[Permission::MessageSubmit])
+}
+
+/// Messages of a tenant that is gone stay this long: a restored store may bring it back.
+const ORPHAN_RETENTION: Duration = Duration::from_hours(30 * 24);
+/// Steps of retention in one call of [`Things::maintain`].
+const RETENTION_STEPS: usize = 4;
+/// A list of names read from a database that other nodes write too is good for this long.
+const NAMES_FRESH: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+/// Things; cheap to clone.
+#[derive(Clone)]
+pub struct Things {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    journal: Journal,
+    identity: Identity,
+    options: Options,
+    tenants: RwLock<HashMap<TenantId, Arc<counters::TenantState>>>,
+    ledger: tokio::sync::Mutex<counters::Ledger>,
+    certificates: certificates::Cache,
+    /// Deprovisioned since the start: nothing more is accepted for them, whoever still holds a connection.
+    gone: RwLock<HashSet<ThingId>>,
+    ended: broadcast::Sender<Ended>,
+}
+
+impl std::fmt::Debug for Things {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Things").finish_non_exhaustive()
+    }
+}
+
+impl Things {
+    /// Opens the catalogue. What a crash left half done is finished: deprovisioned things' messages are forgotten, and messages
+    /// not yet counted are counted from the journal.
+    pub async fn open(db: Db, journal: Journal, identity: Identity, options: Options) -> Result<Self> {
+        let certificates = certificates::Cache::new(options.certificate_cache, db.engine() == "postgres");
+        let inner = Inner {
+            db,
+            journal,
+            identity,
+            options,
+            tenants: RwLock::default(),
+            ledger: tokio::sync::Mutex::default(),
+            certificates,
+            gone: RwLock::default(),
+            ended: broadcast::channel(4096).0,
+        };
+        let things = Self { inner: Arc::new(inner) };
+        things.open_ledger().await?;
+        things.forget_gone().await?;
+        Ok(things)
+    }
+
+    /// Reads the tenant's plan, counters and thing names into memory, so that [`Things::accept`] and [`Things::thing_named`] know
+    /// them. To be called when a connection of the tenant begins. Error: NotFound(tenant).
+    pub async fn prepare(&self, tenant: TenantId) -> Result<()> {
+        let mut tx = self.inner.db.read().await?;
+        let state = self.state(&mut tx, tenant).await?;
+        drop(tx);
+        let stale = |at: Timestamp| self.inner.db.engine() == "postgres" && self.now().duration_since(at) >= NAMES_FRESH;
+        if state.names.read().as_ref().is_some_and(|names| !stale(names.read)) {
+            return Ok(());
+        }
+        let _change = state.names_change.lock().await;
+        if state.names.read().as_ref().is_some_and(|names| !stale(names.read)) {
+            return Ok(());
+        }
+        let mut tx = self.inner.db.read().await?;
+        let mut names = counters::Names { read: self.now(), ids: HashMap::new() };
+        let mut after = None;
+        loop {
+            let rows = tx.thing_names(tenant, after, PageRequest::MAX).await?;
+            after = rows.last().map(|(id, _)| *id);
+            let full = rows.len() == PageRequest::MAX as usize;
+            names.ids.extend(rows.into_iter().map(|(id, name)| (name.into_boxed_str(), id)));
+            if !full {
+                break;
+            }
+        }
+        *state.names.write() = Some(names);
+        Ok(())
+    }
+
+    /// The tenant's thing of this name, from memory; none when there is none, or [`Things::prepare`] was not called.
+    #[must_use]
+    pub fn thing_named(&self, tenant: TenantId, name: &str) -> Option<ThingId> {
+        self.known_state(tenant)?.names.read().as_ref()?.ids.get(name).copied()
+    }
+
+    /// Credentials and things that come to their end, from now on. A receiver that lags has missed some and must check all it holds.
+    #[must_use]
+    pub fn ended(&self) -> broadcast::Receiver<Ended> {
+        self.inner.ended.subscribe()
+    }
+
+    /// One step of upkeep, to be called every minute: counters are stored, plans read again, messages past retention cleared away,
+    /// and what is left of things that are gone.
+    pub async fn maintain(&self) -> Result<()> {
+        let keep = self.refresh_tenants().await?;
+        // Counted before it is cleared away.
+        self.count_up().await?;
+        self.forget_gone().await?;
+        for _ in 0..RETENTION_STEPS {
+            if !self.inner.journal.retain(&keep, ORPHAN_RETENTION).await?.more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the counters; to be called at a clean stop, before the journal is closed.
+    pub async fn stop(&self) {
+        if let Err(error) = self.count_up().await {
+            tracing::warn!(%error, "message counters were not stored; they will be counted again at the next start");
+        }
+    }
+
+    /// Every tenant's plan as it is now; tenants that are gone leave memory.
+    async fn refresh_tenants(&self) -> Result<HashMap<TenantId, Duration>> {
+        let mut keep = HashMap::new();
+        let mut after = None;
+        loop {
+            let mut tx = self.inner.db.read().await?;
+            let page = PageRequest::max();
+            let mut tenants = tx.tenants(after, &page).await?;
+            let more = tenants.len() > PageRequest::MAX as usize;
+            tenants.truncate(PageRequest::MAX as usize);
+            after = tenants.last().map(|t| t.id);
+            for tenant in &tenants {
+                keep.insert(tenant.id, tenant.plan.plan().retention);
+                if self.known_state(tenant.id).is_some() {
+                    self.state_of(&mut tx, tenant).await?;
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        self.inner.tenants.write().retain(|id, _| keep.contains_key(id));
+        Ok(keep)
+    }
+
+    /// Lets the journal forget things that are gone: deprovisioned just now, or before a crash, or with their tenant.
+    pub(crate) async fn forget_gone(&self) -> Result<()> {
+        loop {
+            let gone = self.inner.db.read().await?.things_to_forget(100).await?;
+            if gone.is_empty() {
+                return Ok(());
+            }
+            for (tenant, thing) in gone {
+                self.forget(tenant, thing).await?;
+            }
+        }
+    }
+
+    pub(crate) async fn forget(&self, tenant: TenantId, thing: ThingId) -> Result<()> {
+        self.inner.gone.write().insert(thing);
+        self.inner.journal.forget(tenant, thing).await?;
+        let mut tx = self.inner.db.begin().await?;
+        tx.thing_forgotten(thing).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.identity.clock().now()
+    }
+
+    pub(crate) fn end(&self, what: Ended) {
+        // No receiver is no error: nobody holds a session.
+        let _ = self.inner.ended.send(what);
+    }
+
+    /// The thing behind a handle, with the tenant's state. `own`: a thing may do this with itself, without the permission.
+    pub(crate) async fn find(&self, caller: &Caller, handle: &str, permission: Permission, own: bool) -> Result<Found> {
+        let thing_calls = matches!(caller.principal, Principal::Thing(_));
+        if !(own && thing_calls) {
+            caller.require(permission)?;
+        }
+        let mut tx = self.inner.db.read().await?;
+        self.find_in(&mut tx, caller, handle).await
+    }
+
+    /// The same within a transaction; the permission was checked.
+    pub(crate) async fn find_in(&self, tx: &mut store::Tx, caller: &Caller, handle: &str) -> Result<Found> {
+        // Too long for any key: the look-up is spared, the answer is the same.
+        let thing = if handle.len() > Thing::NAME_MAX { None } else { tx.thing_by_handle(caller.tenant, handle).await? };
+        let thing = thing.filter(|thing| match caller.principal {
+            Principal::Thing(id) => id == thing.id,
+            _ => true,
+        });
+        let thing = thing.ok_or(Error::not_found("thing"))?;
+        let state = self.state(tx, caller.tenant).await?;
+        Ok(Found { thing, state })
+    }
+
+    /// Where messages the tenant may still see begin.
+    pub(crate) fn horizon(&self, retention: Duration) -> Timestamp {
+        self.now().checked_sub(retention).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Writes a change, or a refusal for lack of rights or quota, to the audit trail.
+    pub(crate) fn audit<T>(&self, caller: &Caller, action: &'static str, target: &str, result: &Result<T>) {
+        match result {
+            Ok(_) => self.inner.identity.record(identity::AuditEvent::done(caller, action, Some(target.to_owned()))),
+            Err(Error::Forbidden(why)) => {
+                self.inner.identity.record(identity::AuditEvent::refused(caller, action, Some(target.to_owned()), why));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A thing that was looked up.
+pub(crate) struct Found {
+    pub(crate) thing: Thing,
+    pub(crate) state: Arc<counters::TenantState>,
+}

@@ -1,0 +1,257 @@
+//! What topics mean: each dialect brings a [`TopicMap`], the broker's host asks the ordered list of them, [`Topics`].
+//!
+//! Pure: nothing here looks anything up or remembers anything.
+
+use model::{Message, Thing};
+
+/// A dialect's topics: data and functions.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicMap {
+    /// The dialect's name.
+    pub dialect: &'static str,
+    /// May this thing publish here, and what does it mean?
+    pub publish: fn(&Thing, topic: &str) -> Option<Publish>,
+    /// May this thing subscribe to this filter?
+    pub subscribe: fn(&Thing, filter: &str) -> bool,
+    /// The topic on which the thing receives outbound messages.
+    pub inbox: fn(&Thing) -> String,
+    /// The payload as that dialect's devices expect it.
+    pub outgoing: fn(&Thing, &Message) -> Vec<u8>,
+    /// A back end (user or client) that publishes here sends to the thing of this name.
+    pub target: fn(topic: &str) -> Option<String>,
+}
+
+/// What a thing's publication means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Publish {
+    /// A message of the thing.
+    Message,
+    /// A message of the thing that also proves its set-up: marks it verified.
+    Test,
+    /// For whoever subscribes now; journaled for delivery, but neither history nor counted.
+    Local,
+}
+
+/// Which map an inbox belongs to: an index into [`Topics`], carried through the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Form(pub u32);
+
+/// What a granted subscription opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// The thing's inbox, in this form, if the filter matches its inbox topic.
+    pub inbox: Option<Form>,
+}
+
+/// The thing a back end's publication goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The dialect that knows the topic.
+    pub form: Form,
+    /// The thing's name, unique in the tenant.
+    pub name: String,
+}
+
+/// The maps of all dialects that are switched on, in order of precedence.
+#[derive(Clone, Debug, Default)]
+pub struct Topics {
+    maps: Vec<TopicMap>,
+}
+
+impl Topics {
+    /// The list; of two maps that both know a topic, the earlier one speaks.
+    #[must_use]
+    pub fn new(maps: Vec<TopicMap>) -> Self {
+        Self { maps }
+    }
+
+    /// May this thing publish here, and what does it mean? None: no.
+    #[must_use]
+    pub fn publish(&self, thing: &Thing, topic: &str) -> Option<Publish> {
+        self.maps.iter().find_map(|map| (map.publish)(thing, topic))
+    }
+
+    /// May this thing subscribe to this filter, and does that open its inbox? None: no.
+    #[must_use]
+    pub fn subscribe(&self, thing: &Thing, filter: &str) -> Option<Subscribed> {
+        let mut allowed = None;
+        for (form, map) in self.forms() {
+            if !(map.subscribe)(thing, filter) {
+                continue;
+            }
+            if matches(filter, &(map.inbox)(thing)) {
+                return Some(Subscribed { inbox: Some(form) });
+            }
+            allowed = Some(Subscribed { inbox: None });
+        }
+        allowed
+    }
+
+    /// An outbound message as topic and payload in that form. None: the form is unknown.
+    #[must_use]
+    pub fn outgoing(&self, form: Form, thing: &Thing, message: &Message) -> Option<(String, Vec<u8>)> {
+        let map = self.maps.get(usize::try_from(form.0).ok()?)?;
+        Some(((map.inbox)(thing), (map.outgoing)(thing, message)))
+    }
+
+    /// The thing a back end sends to when it publishes here. None: the topic is no inbox in any dialect.
+    #[must_use]
+    pub fn target(&self, topic: &str) -> Option<Target> {
+        self.forms().find_map(|(form, map)| (map.target)(topic).map(|name| Target { form, name }))
+    }
+
+    fn forms(&self) -> impl Iterator<Item = (Form, &TopicMap)> {
+        self.maps.iter().enumerate().map(|(i, map)| (Form(u32::try_from(i).unwrap_or(u32::MAX)), map))
+    }
+}
+
+/// Does the filter match the topic (MQTT 3.1.1, section 4.7)? A leading `$` is matched by no wildcard.
+#[must_use]
+pub fn matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut filter = filter.split('/');
+    let mut topic = topic.split('/');
+    loop {
+        match (filter.next(), topic.next()) {
+            (Some("#"), _) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(f), Some(t)) if f == t => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::{Direction, MessageId, MessageStatus, TenantId, ThingId, ThingStatus, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn thing(name: &str) -> Thing {
+        Thing {
+            id: ThingId(uuid::Uuid::from_u128(1)),
+            tenant: TenantId(uuid::Uuid::from_u128(2)),
+            key: "k".into(),
+            name: name.into(),
+            kind: String::new(),
+            distribution: String::new(),
+            tags: vec![],
+            attributes: BTreeMap::new(),
+            status: ThingStatus::Created,
+            owner: None,
+            created: Timestamp::UNIX_EPOCH,
+            updated: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn message(payload: &str) -> Message {
+        Message {
+            id: MessageId(uuid::Uuid::from_u128(3)),
+            tenant: TenantId(uuid::Uuid::from_u128(2)),
+            thing: ThingId(uuid::Uuid::from_u128(1)),
+            direction: Direction::Outbound,
+            at: Timestamp::UNIX_EPOCH,
+            topic: String::new(),
+            payload: payload.into(),
+            expires: None,
+            status: MessageStatus::Queued,
+        }
+    }
+
+    const WRAPPED: TopicMap = TopicMap {
+        dialect: "wrapped",
+        publish: |thing, topic| match topic {
+            "test" => Some(Publish::Test),
+            _ if topic.strip_prefix("out/") == Some(&thing.name) => Some(Publish::Message),
+            _ if topic.strip_prefix("loop/") == Some(&thing.name) => Some(Publish::Local),
+            _ => None,
+        },
+        subscribe: |thing, filter| filter == format!("in/{}", thing.name) || filter == format!("loop/{}", thing.name),
+        inbox: |thing| format!("in/{}", thing.name),
+        outgoing: |_, message| [b"<", message.payload.as_slice(), b">"].concat(),
+        target: |topic| topic.strip_prefix("in/").filter(|n| !n.is_empty() && !n.contains('/')).map(str::to_owned),
+    };
+    const BARE: TopicMap = TopicMap {
+        dialect: "bare",
+        publish: |_, topic| topic.starts_with("t/").then_some(Publish::Message),
+        subscribe: |thing, filter| filter == "t/#" || filter == format!("commands/{}/#", thing.name),
+        inbox: |thing| format!("commands/{}/in", thing.name),
+        outgoing: |_, message| message.payload.clone(),
+        target: |topic| topic.strip_prefix("commands/").and_then(|rest| rest.strip_suffix("/in")).map(str::to_owned),
+    };
+
+    #[test]
+    fn a_thing_publishes_where_some_dialect_lets_it() {
+        let topics = Topics::new(vec![WRAPPED, BARE]);
+        let thing = thing("lamp");
+        assert_eq!(topics.publish(&thing, "test"), Some(Publish::Test));
+        assert_eq!(topics.publish(&thing, "out/lamp"), Some(Publish::Message));
+        assert_eq!(topics.publish(&thing, "loop/lamp"), Some(Publish::Local));
+        assert_eq!(topics.publish(&thing, "t/1"), Some(Publish::Message));
+        assert_eq!(topics.publish(&thing, "out/other"), None);
+        assert_eq!(Topics::default().publish(&thing, "test"), None);
+    }
+
+    #[test]
+    fn a_filter_over_the_inbox_topic_opens_the_inbox_in_its_form() {
+        let topics = Topics::new(vec![WRAPPED, BARE]);
+        let thing = thing("lamp");
+        assert_eq!(topics.subscribe(&thing, "in/lamp"), Some(Subscribed { inbox: Some(Form(0)) }));
+        assert_eq!(topics.subscribe(&thing, "commands/lamp/#"), Some(Subscribed { inbox: Some(Form(1)) }));
+        assert_eq!(topics.subscribe(&thing, "loop/lamp"), Some(Subscribed { inbox: None }));
+        assert_eq!(topics.subscribe(&thing, "t/#"), Some(Subscribed { inbox: None }));
+        for refused in ["in/other", "commands/other/#", "#", "in/+", "commands/+/in"] {
+            assert_eq!(topics.subscribe(&thing, refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_outgoing_message_takes_the_form_of_its_dialect() {
+        let topics = Topics::new(vec![WRAPPED, BARE]);
+        let (thing, message) = (thing("lamp"), message("on"));
+        assert_eq!(topics.outgoing(Form(0), &thing, &message), Some(("in/lamp".into(), b"<on>".to_vec())));
+        assert_eq!(topics.outgoing(Form(1), &thing, &message), Some(("commands/lamp/in".into(), b"on".to_vec())));
+        assert_eq!(topics.outgoing(Form(2), &thing, &message), None);
+    }
+
+    #[test]
+    fn a_back_end_publishes_to_a_things_inbox() {
+        let topics = Topics::new(vec![WRAPPED, BARE]);
+        assert_eq!(topics.target("in/lamp"), Some(Target { form: Form(0), name: "lamp".into() }));
+        assert_eq!(topics.target("commands/lamp/in"), Some(Target { form: Form(1), name: "lamp".into() }));
+        assert_eq!(topics.target("in/"), None);
+        assert_eq!(topics.target("elsewhere"), None);
+    }
+
+    #[test]
+    fn filters() {
+        for (filter, topic) in [("a/b", "a/b"), ("a/+", "a/b"), ("#", "a/b"), ("a/#", "a"), ("a/#", "a/b/c"), ("+/+", "/b"), ("a/+", "a/")]
+        {
+            assert!(matches(filter, topic), "{filter} {topic}");
+        }
+        for (filter, topic) in [("a", "a/b"), ("a/b", "a"), ("a/+", "a"), ("+", "a/b"), ("#", "$SYS/x"), ("+/x", "$SYS/x"), ("A", "a")] {
+            assert!(!matches(filter, topic), "{filter} {topic}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_topic_matches_itself_and_its_wildcards(topic in "[a-c]{0,2}(/[a-c]{0,2}){0,4}", level in 0usize..5) {
+            prop_assert!(matches(&topic, &topic));
+            prop_assert!(matches("#", &topic));
+            let mut levels: Vec<&str> = topic.split('/').collect();
+            let at = level % levels.len();
+            levels[at] = "+";
+            prop_assert!(matches(&levels.join("/"), &topic));
+            levels.truncate(at);
+            levels.push("#");
+            prop_assert!(matches(&levels.join("/"), &topic));
+        }
+    }
+}
