@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 pub use master::MasterKey;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use secret::{hash_secret, random_secret, same_hash};
+pub use secret::{certificate_fingerprint, hash_secret, random_secret, same_hash};
 pub use types::*;
 
 /// Cost.

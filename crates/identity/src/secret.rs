@@ -26,6 +26,13 @@ pub fn random_secret(prefix: &str) -> SecretString {
     SecretString::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
 }
 
+/// A certificate's fingerprint: SHA-256 of its DER form.
+#[must_use]
+#[expect(clippy::expect_used, reason = "32 bytes are always 64 hex digits")]
+pub fn certificate_fingerprint(der: &[u8]) -> model::CertificateFingerprint {
+    model::CertificateFingerprint::parse(&hex::encode(sha256(der))).expect("64 hex digits")
+}
+
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0u8; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
