@@ -15,8 +15,6 @@ pub mod codec;
 mod host;
 mod limits;
 mod reason;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 mod tree;
 
 pub use broker::{Broker, PublishError};

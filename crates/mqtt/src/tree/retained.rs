@@ -1,0 +1,150 @@
+//! Retained messages by topic.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use journal::{Record, Seq};
+use model::Timestamp;
+
+/// The newest retained message of each topic.
+#[derive(Default)]
+pub(crate) struct Retained {
+    root: Node,
+    len: usize,
+    cleared: VecDeque<(Box<str>, Seq)>,
+}
+
+#[derive(Default)]
+struct Node {
+    children: HashMap<Box<str>, Node>,
+    slot: Option<Slot>,
+}
+
+/// A cleared topic keeps its place for a while, so that an older message that is routed later cannot come back.
+struct Slot {
+    seq: Seq,
+    record: Option<Arc<Record>>,
+}
+
+impl Retained {
+    /// Keeps a retained record, or clears its topic when the payload is empty. An older record than what is there changes nothing.
+    pub fn set(&mut self, record: &Arc<Record>) {
+        let topic = record.topic_str();
+        let mut node = &mut self.root;
+        for level in topic.split('/') {
+            node = node.children.entry(level.into()).or_default();
+        }
+        if node.slot.as_ref().is_some_and(|slot| slot.seq >= record.seq) {
+            return;
+        }
+        self.len -= usize::from(node.slot.as_ref().is_some_and(|slot| slot.record.is_some()));
+        let kept = (!record.payload.is_empty()).then(|| Arc::clone(record));
+        if kept.is_some() {
+            self.len += 1;
+        } else {
+            self.cleared.push_back((topic.into(), record.seq));
+        }
+        node.slot = Some(Slot { seq: record.seq, record: kept });
+    }
+
+    /// Unexpired records that match a filter (without `$share`).
+    pub fn find(&self, filter: &str, now: Timestamp) -> Vec<Arc<Record>> {
+        let mut found = Vec::new();
+        self.root.find(Some(filter), true, now, &mut found);
+        found.sort_by_key(|record| record.seq);
+        found
+    }
+
+    /// Removes a thing's or expired messages, as `drop_it` says; answers how many.
+    pub fn remove_where(&mut self, drop_it: &impl Fn(&Record) -> bool) -> usize {
+        let removed = self.root.prune(drop_it);
+        self.len -= removed;
+        removed
+    }
+
+    /// Forgets the `n` places cleared longest ago.
+    pub fn forget_cleared(&mut self, n: usize) {
+        for _ in 0..n {
+            let Some((topic, seq)) = self.cleared.pop_front() else { return };
+            self.root.forget(Some(&topic), seq);
+        }
+    }
+
+    /// Places cleared and not yet forgotten.
+    pub fn cleared(&self) -> usize {
+        self.cleared.len()
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+fn split(rest: &str) -> (&str, Option<&str>) {
+    match rest.split_once('/') {
+        Some((level, rest)) => (level, Some(rest)),
+        None => (rest, None),
+    }
+}
+
+impl Node {
+    fn take(&self, now: Timestamp, found: &mut Vec<Arc<Record>>) {
+        if let Some(record) = self.slot.as_ref().and_then(|slot| slot.record.as_ref()).filter(|record| !record.expired(now)) {
+            found.push(Arc::clone(record));
+        }
+    }
+
+    fn find(&self, rest: Option<&str>, first: bool, now: Timestamp, found: &mut Vec<Arc<Record>>) {
+        let Some(rest) = rest else { return self.take(now, found) };
+        let (level, rest) = split(rest);
+        let visible = |name: &str| !(first && name.starts_with('$'));
+        match level {
+            "#" => {
+                // "sport/#" matches "sport" too; at the first level there is no such parent.
+                self.take(now, found);
+                for (_, child) in self.children.iter().filter(|(name, _)| visible(name)) {
+                    child.find(Some("#"), false, now, found);
+                }
+            }
+            "+" => {
+                for (_, child) in self.children.iter().filter(|(name, _)| visible(name)) {
+                    child.find(rest, false, now, found);
+                }
+            }
+            _ => {
+                if let Some(child) = self.children.get(level) {
+                    child.find(rest, false, now, found);
+                }
+            }
+        }
+    }
+
+    fn prune(&mut self, drop_it: &impl Fn(&Record) -> bool) -> usize {
+        let mut removed = 0;
+        if self.slot.as_ref().and_then(|slot| slot.record.as_deref()).is_some_and(drop_it) {
+            self.slot = None;
+            removed += 1;
+        }
+        self.children.retain(|_, child| {
+            removed += child.prune(drop_it);
+            child.slot.is_some() || !child.children.is_empty()
+        });
+        removed
+    }
+
+    fn forget(&mut self, rest: Option<&str>, seq: Seq) {
+        let Some(rest) = rest else {
+            if self.slot.as_ref().is_some_and(|slot| slot.seq == seq && slot.record.is_none()) {
+                self.slot = None;
+            }
+            return;
+        };
+        let (level, rest) = split(rest);
+        if let Some(child) = self.children.get_mut(level) {
+            child.forget(rest, seq);
+            if child.slot.is_none() && child.children.is_empty() {
+                self.children.remove(level);
+            }
+        }
+    }
+}
