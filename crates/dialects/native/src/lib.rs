@@ -1,1 +1,146 @@
-//! Heliograph's own REST API under /heliograph/v1.
+//! Heliograph's own REST API under `/heliograph/v1`, and the API pages under `/docs`.
+//!
+//! A route is one function: wire to input, one verb, output to wire. `routes!` mounts it and writes it into the OpenAPI document
+//! in one step, so the two cannot differ. [`error`] is the one place where errors become problem details (RFC 9457).
+
+mod docs;
+mod document;
+mod error;
+mod extract;
+mod routes;
+mod tokens;
+mod topics;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+use identity::Identity;
+use jiff::Timestamp;
+use model::Caller;
+use notify::Notify;
+use things::Things;
+
+pub use docs::ApiDoc;
+pub use document::openapi;
+pub use error::{Failure, Problem, ProblemQuota};
+pub use tokens::TOKENS;
+pub use topics::TOPICS;
+pub use wire::{Backup, Counts, Report, ReportEntry, ReportOutcome};
+
+/// Everything the handlers need; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// Who calls, and the people.
+    pub identity: Identity,
+    /// The devices and their messages.
+    pub things: Things,
+    /// The outbox.
+    pub notify: Notify,
+    /// Limits and facts.
+    pub options: Options,
+    /// Applies a provisioning file (TOML text) for an operator.
+    pub provision: Option<Provision>,
+    /// Makes a backup of that name, or named by the present time, for an operator.
+    pub backup: Option<BackUp>,
+    /// Counts what the gateway holds and does.
+    pub counts: Option<Count>,
+    /// Further API documents to show under `/docs`, after this API's own.
+    pub docs: Vec<ApiDoc>,
+}
+
+/// Applies a provisioning file.
+pub type Provision = Arc<dyn Fn(Caller, String) -> BoxFuture<'static, model::Result<Report>> + Send + Sync>;
+/// Makes a backup.
+pub type BackUp = Arc<dyn Fn(Caller, Option<String>) -> BoxFuture<'static, model::Result<Backup>> + Send + Sync>;
+/// Counts.
+pub type Count = Arc<dyn Fn() -> BoxFuture<'static, Counts> + Send + Sync>;
+
+/// Limits and facts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The gateway's version.
+    pub version: String,
+    /// When the gateway was started.
+    pub started: Timestamp,
+    /// The largest body, bytes.
+    pub body_limit: usize,
+    /// How often a silent stream says that it is alive.
+    pub keep_alive: Duration,
+    /// How many streams may be open.
+    pub streams: Streams,
+}
+
+impl Options {
+    /// The defaults: bodies to 1 MiB, a sign of life every 15 s, 1,024 streams.
+    #[must_use]
+    pub fn new(version: impl Into<String>, started: Timestamp) -> Self {
+        Self { version: version.into(), started, body_limit: 1 << 20, keep_alive: Duration::from_secs(15), streams: Streams::new(1_024) }
+    }
+}
+
+/// A bounded number of open streams; clones share it.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    open: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Streams {
+    /// That many at a time.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { open: Arc::default(), most }
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place; given back on drop.
+    fn enter(&self) -> model::Result<StreamPlace> {
+        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.most).then_some(n + 1));
+        match taken {
+            Ok(_) => Ok(StreamPlace(self.open.clone())),
+            Err(n) => Err(model::Error::unavailable(format!("{n} streams are open, and no more are allowed"))),
+        }
+    }
+}
+
+/// One open stream's place.
+struct StreamPlace(Arc<AtomicUsize>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Every route of the API and its pages.
+pub fn router(app: App) -> Router {
+    let (api, collected) = document::api().split_for_parts();
+    let document = document::complete(collected);
+    let api = api.fallback(async || Failure::Path).layer(axum::middleware::from_fn(error::finish)).with_state(app.clone());
+    Router::new().nest(document::BASE, api).merge(docs::router(&document, &app.docs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_bounded_and_places_come_back() {
+        let streams = Streams::new(2);
+        let (a, b) = (streams.enter().unwrap(), streams.enter().unwrap());
+        assert!(matches!(streams.enter(), Err(model::Error::Unavailable { .. })));
+        drop(a);
+        assert!(streams.enter().is_ok());
+        drop(b);
+        assert_eq!(streams.open(), 0);
+    }
+}
