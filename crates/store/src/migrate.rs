@@ -6,14 +6,14 @@ use sqlx::{Acquire, PgPool, SqlSafeStr, SqlitePool};
 use crate::Error;
 
 /// Version, name, SQLite text, PostgreSQL text.
-const MIGRATIONS: &[(i64, &str, &str, &str)] =
-    &[(1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"), include_str!("../migrations/postgres/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"), include_str!("../migrations/postgres/0001_initial.sql")),
+    (2, "oauth", include_str!("../migrations/sqlite/0002_oauth.sql"), include_str!("../migrations/postgres/0002_oauth.sql")),
+];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|m| Migration::new(m.0, m.1.into(), MigrationType::Simple, pick(m).into_sql_str(), false))
-        .collect();
+    let migrations =
+        MIGRATIONS.iter().map(|m| Migration::new(m.0, m.1.into(), MigrationType::Simple, pick(m).into_sql_str(), false)).collect();
     Migrator::with_migrations(migrations)
 }
 
