@@ -1,0 +1,3 @@
+//! Declarative provisioning.
+mod file;
+pub use file::*;

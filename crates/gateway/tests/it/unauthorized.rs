@@ -1,0 +1,345 @@
+//! Every operation, tried by everybody who may not: without a token, with garbage, with an expired one, as another tenant, without the
+//! permission. An operation that is missing in the table fails the test, so nobody can forget one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::fleet::{ACME, ALICE, CAROL, RITA};
+use testkit::{Auth, Gateway, Http};
+
+/// Who of those that are signed in may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacks {
+    /// Nobody: it needs no token, or shows only the caller's own.
+    Nobody,
+    /// Anyone may in its own tenant; another tenant does not find it.
+    Stranger,
+    /// As above, and a reader is refused.
+    Reader,
+    /// Only the gateway's operator may.
+    Owner,
+}
+
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    lacks: Lacks,
+    body: fn() -> Value,
+}
+
+const fn op(method: &'static str, path: &'static str, lacks: Lacks, body: fn() -> Value) -> Operation {
+    Operation { method, path, lacks, body }
+}
+
+fn none() -> Value {
+    Value::Null
+}
+
+/// Operations without a credential, or whose credential is part of the request.
+const OPEN: &[&str] = &["POST /heliograph/v1/token"];
+
+/// The gateway's own API. What destroys comes last, so that the ones before it still find something.
+const NATIVE: &[Operation] = &[
+    op("POST", "/heliograph/v1/token", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/me", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/info", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/usage", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/tenants", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/things", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/messages/stream", Lacks::Nobody, none),
+    op("GET", "/heliograph/v1/tenants/{tenant}", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/certificates", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/messages", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/messages/{message}", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/messages/stream", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/inbox", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/keys", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/things", Lacks::Reader, || json!({ "key": "new-thing" })),
+    op("PATCH", "/heliograph/v1/things/{thing}", Lacks::Reader, || json!({ "kind": "other" })),
+    op("POST", "/heliograph/v1/things/{thing}/certificates", Lacks::Reader, || json!({ "pem": "no certificate" })),
+    op("PUT", "/heliograph/v1/things/{thing}/secret", Lacks::Reader, || json!({})),
+    op("POST", "/heliograph/v1/things/{thing}/messages", Lacks::Reader, || json!({ "payload": "hello" })),
+    op("GET", "/heliograph/v1/users", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/users", Lacks::Reader, || json!({ "email": "new@example.com", "role": "reader" })),
+    op("GET", "/heliograph/v1/users/{user}", Lacks::Reader, none),
+    op("PATCH", "/heliograph/v1/users/{user}", Lacks::Reader, || json!({ "given_name": "Rita" })),
+    op("PUT", "/heliograph/v1/users/{user}/password", Lacks::Reader, || json!({ "password": "rita still only reads" })),
+    op("GET", "/heliograph/v1/memberships", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/memberships", Lacks::Reader, || json!({ "email": CAROL.email, "role": "reader" })),
+    op("PATCH", "/heliograph/v1/memberships/{member}", Lacks::Reader, || json!({ "role": "reader" })),
+    op("GET", "/heliograph/v1/clients", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/clients", Lacks::Reader, || json!({ "id": "new-client", "grants": ["client_credentials"] })),
+    op("GET", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
+    op("GET", "/heliograph/v1/api-keys", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/api-keys", Lacks::Reader, || json!({ "label": "new" })),
+    op("GET", "/heliograph/v1/audit", Lacks::Reader, none),
+    op("PATCH", "/heliograph/v1/tenants/{tenant}", Lacks::Reader, || json!({ "affiliation": "FP_AUS" })),
+    op("POST", "/heliograph/v1/tenants", Lacks::Owner, || json!({ "name": "new-tenant" })),
+    op("GET", "/heliograph/v1/keys", Lacks::Owner, none),
+    op("POST", "/heliograph/v1/keys", Lacks::Owner, || json!({ "algorithm": "EdDSA" })),
+    op("GET", "/heliograph/v1/outbox", Lacks::Owner, none),
+    op("POST", "/heliograph/v1/outbox/{delivery}/retry", Lacks::Owner, none),
+    op("POST", "/heliograph/v1/provision", Lacks::Owner, none),
+    op("POST", "/heliograph/v1/backup", Lacks::Owner, none),
+    // What destroys.
+    op("DELETE", "/heliograph/v1/things/{thing}/inbox/{message}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/things/{thing}/messages", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/things/{thing}/certificates/{fingerprint}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/things/{thing}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/api-keys/{apikey}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/memberships/{member}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/users/{leaver}", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/token/revoke", Lacks::Nobody, none),
+    op("DELETE", "/heliograph/v1/tenants/{tenant}", Lacks::Reader, none),
+];
+
+/// FlashLex API 1.4, at the platform's own base path.
+const FLASHLEX: &[Operation] = &[
+    op("GET", "/prd/v1/subscriptions", Lacks::Nobody, none),
+    op("GET", "/prd/v1/subscriptions/active", Lacks::Nobody, none),
+    op("GET", "/prd/v1/subscriptions/{subscription}", Lacks::Stranger, none),
+    op("GET", "/prd/v1/things", Lacks::Nobody, none),
+    op("GET", "/prd/v1/things/{thing}", Lacks::Stranger, none),
+    op("GET", "/prd/v1/things/{thing}/messages", Lacks::Stranger, none),
+    op("GET", "/prd/v1/things/{thing}/messages/stream", Lacks::Stranger, none),
+    op("GET", "/prd/v1/things/{thing}/archive", Lacks::Stranger, none),
+    op("GET", "/prd/v1/users/{own}", Lacks::Stranger, none),
+    op("GET", "/prd/v1/things/{thing}/dist", Lacks::Reader, none),
+    op("POST", "/prd/v1/things", Lacks::Reader, || json!({ "flthingspk": "0b8f6c1e-94d6-4f0e-8a63-0f8f4c2d7a11" })),
+    op("POST", "/prd/v1/things/{thing}/publish", Lacks::Reader, || json!({ "message": "hello" })),
+    op("DELETE", "/prd/v1/things/{thing}/messages", Lacks::Reader, none),
+    op("DELETE", "/prd/v1/things/{thing}", Lacks::Reader, none),
+];
+
+/// FlashLex operations that take another credential than a user's token: tried on their own below.
+const FLASHLEX_OTHERWISE: &[&str] = &["GET /token", "POST /things/{id}/collect", "POST /register", "POST /register/verify"];
+
+/// What the placeholders of the table stand for: objects of tenant `acme`.
+struct World {
+    names: Vec<(&'static str, String)>,
+}
+
+impl World {
+    async fn make(gateway: &Gateway, alice: &Http, flashlex: &Http) -> Self {
+        let made = alice.post("/heliograph/v1/things", &json!({ "key": "watched", "credentials": "rsa_certificate" })).await.expect(201).json();
+        let sent = alice.post("/heliograph/v1/things/watched/messages", &json!({ "payload": "secret of acme" })).await.expect(201).json();
+        let keys = alice.get("/heliograph/v1/api-keys").await.expect(200).json();
+        let subscription = flashlex.get("/prd/v1/subscriptions/active").await.expect(200).json();
+        let leaver = alice.post("/heliograph/v1/users", &json!({ "email": "leaver@example.com", "role": "reader" })).await.expect(201).json();
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("text in {value}")).to_owned();
+        let names = vec![
+            ("{thing}", "watched".to_owned()),
+            ("{message}", text(&sent["id"])),
+            ("{fingerprint}", text(&made["keys"]["fingerprint"])),
+            ("{tenant}", ACME.to_owned()),
+            ("{user}", RITA.id.to_owned()),
+            ("{own}", ALICE.id.to_owned()),
+            ("{member}", RITA.id.to_owned()),
+            ("{leaver}", text(&leaver["id"])),
+            ("{client}", "backend".to_owned()),
+            ("{apikey}", text(&keys["items"][0]["id"])),
+            ("{delivery}", gateway.clock().new_id::<uuid::Uuid>().to_string()),
+            ("{subscription}", text(&subscription["result"]["subscription"]["flsubscriptionspk"])),
+        ];
+        Self { names }
+    }
+
+    fn path(&self, operation: &Operation) -> String {
+        let path = self.names.iter().fold(operation.path.to_owned(), |path, (name, value)| path.replace(name, value));
+        assert!(!path.contains('{'), "{path}: a placeholder that the world does not know");
+        path
+    }
+}
+
+async fn call(http: &Http, operation: &Operation, path: &str) -> u16 {
+    let body = (operation.body)();
+    http.status(operation.method, path, (!body.is_null()).then_some(&body)).await
+}
+
+fn altered(token: &str) -> String {
+    // Another letter in the middle of the signature: the last one may hold unused bits.
+    let at = token.rfind('.').unwrap() + 20;
+    let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
+    format!("{}{other}{}", &token[..at], &token[at + 1..])
+}
+
+fn bearer(http: &Http) -> String {
+    match http.auth() {
+        Auth::Bearer(token) => token.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Goes through a table with everybody. `other_face` is a good token of another API of the same user.
+async fn refuse_all(gateway: &Gateway, table: &[Operation], world: &World, alice: &Http, rita: &Http, carol: &Http, other_face: &Http) {
+    let anon = gateway.http();
+    let token = bearer(alice);
+    let strangers = [
+        ("nobody", anon.clone()),
+        ("garbage", anon.bearer("garbage")),
+        ("an altered token", anon.bearer(altered(&token))),
+        ("a token without signature", anon.bearer(format!("{}.", token.rsplit_once('.').unwrap().0))),
+        ("an unknown API key", anon.bearer("K1-0000000000000000")),
+        ("Basic with a wrong password", anon.with(Auth::Header("authorization", "Basic YTpi".to_owned()))),
+        ("another API's token", other_face.clone()),
+    ];
+    let mut wrong = Vec::new();
+    let mut expect = |who: &str, operation: &Operation, status: u16, wanted: &[u16]| {
+        if !wanted.contains(&status) {
+            wrong.push(format!("{} {} as {who}: {status}, not {wanted:?}", operation.method, operation.path));
+        }
+    };
+    for operation in table {
+        let path = world.path(operation);
+        if !OPEN.contains(&format!("{} {}", operation.method, operation.path).as_str()) {
+            for (who, http) in &strangers {
+                expect(who, operation, call(http, operation, &path).await, &[401]);
+            }
+        }
+        // The first refusal must not have hurt: the next one is still looked at with the same objects.
+        match operation.lacks {
+            Lacks::Nobody => {}
+            Lacks::Stranger => expect("another tenant", operation, call(carol, operation, &path).await, &[404]),
+            Lacks::Reader => {
+                expect("a reader", operation, call(rita, operation, &path).await, &[403]);
+                if operation.path.contains('{') {
+                    expect("another tenant", operation, call(carol, operation, &path).await, &[404]);
+                }
+            }
+            Lacks::Owner => expect("an owner", operation, call(alice, operation, &path).await, &[403]),
+        }
+    }
+    // The table's paths are real: whoever may, finds something there. In the table's order, since the last ones destroy.
+    for operation in table.iter().filter(|o| o.lacks != Lacks::Owner && !OPEN.contains(&format!("{} {}", o.method, o.path).as_str())) {
+        let once = if operation.path.ends_with("/revoke") { ALICE.native(&gateway.http()).await } else { alice.clone() };
+        let status = call(&once, operation, &world.path(operation)).await;
+        let bad_pem = operation.method == "POST" && operation.path.ends_with("/certificates");
+        if bad_pem {
+            expect("its owner", operation, status, &[400, 422]);
+        } else if !(200..300).contains(&status) {
+            expect("its owner", operation, status, &[200]);
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_of_the_own_api_is_guarded() {
+    let gateway = Gateway::start().await;
+    let http = gateway.http();
+    let (alice, flashlex) = (ALICE.native(&http).await, ALICE.flashlex(&http).await);
+    let (rita, carol) = (RITA.native(&http).await, CAROL.native(&http).await);
+    let world = World::make(&gateway, &alice, &flashlex).await;
+    refuse_all(&gateway, NATIVE, &world, &alice, &rita, &carol, &flashlex).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_of_flashlex_is_guarded() {
+    let gateway = Gateway::start().await;
+    let http = gateway.http();
+    let (native, alice) = (ALICE.native(&http).await, ALICE.flashlex(&http).await);
+    let (rita, carol) = (RITA.flashlex(&http).await, CAROL.flashlex(&http).await);
+    let world = World::make(&gateway, &native, &alice).await;
+    refuse_all(&gateway, FLASHLEX, &world, &alice, &rita, &carol, &native).await;
+}
+
+/// Tokens end: an hour and a bit later every operation refuses them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_opens_nothing() {
+    let gateway = Gateway::start().await;
+    let http = gateway.http();
+    let (native, flashlex) = (ALICE.native(&http).await, ALICE.flashlex(&http).await);
+    let world = World::make(&gateway, &native, &flashlex).await;
+    gateway.advance(Duration::from_secs(3_600 + 120));
+    for (who, table) in [(&native, NATIVE), (&flashlex, FLASHLEX)] {
+        for operation in table.iter().filter(|o| !OPEN.contains(&format!("{} {}", o.method, o.path).as_str())) {
+            let status = call(who, operation, &world.path(operation)).await;
+            assert_eq!(status, 401, "{} {} with an expired token", operation.method, operation.path);
+        }
+    }
+    assert_eq!(ALICE.native(&http).await.get("/heliograph/v1/me").await.status, 200, "a new token is good again");
+}
+
+/// The credentials that are not user tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_get_no_token() {
+    let gateway = Gateway::start().await;
+    let http = gateway.http();
+    for base in ["", "/v1", "/prd/v1", "/dev"] {
+        let path = format!("{base}/token");
+        let _ = http.get(&path).await.expect(401);
+        let _ = http.basic(ALICE.email, "wrong").get(&path).await.expect(401);
+        let _ = http.basic("nobody@example.com", "wrong").get(&path).await.expect(401);
+        let _ = http.bearer("garbage").get(&path).await.expect(401);
+    }
+    // A wrong password and an unknown account read alike.
+    let wrong = http.basic(ALICE.email, "wrong").get("/prd/v1/token").await;
+    let unknown = http.basic("nobody@example.com", "wrong").get("/prd/v1/token").await;
+    assert_eq!(wrong.looks(), unknown.looks());
+    for body in [
+        json!({ "email": ALICE.email, "password": "wrong" }),
+        json!({ "email": "nobody@example.com", "password": ALICE.password }),
+        json!({ "client_id": "backend", "client_secret": "wrong" }),
+        json!({ "client_id": "nobody", "client_secret": "s3cr3t-of-the-backend" }),
+        json!({ "api_key": "K1-0000000000000000" }),
+        json!({}),
+    ] {
+        let _ = http.post("/heliograph/v1/token", &body).await.expect(401);
+    }
+}
+
+/// `collect` takes the thing's own signature and nothing else: not even its owner's token.
+#[tokio::test(flavor = "multi_thread")]
+async fn collect_takes_no_user_token() {
+    let gateway = Gateway::start().await;
+    let http = gateway.http();
+    let alice = ALICE.flashlex(&http).await;
+    let path = "/prd/v1/things/dev-1/collect";
+    for http in [&http, &http.bearer("garbage"), &alice, &ALICE.native(&gateway.http()).await] {
+        let _ = http.post(path, &json!({ "foo": "bar" })).await.expect(401);
+    }
+    let messages = alice.get("/prd/v1/things/dev-1/messages").await.expect(200).json();
+    assert_eq!(messages["result"], json!([]), "nothing was stored");
+}
+
+/// The table above has every operation that the gateway documents, and no other.
+#[test]
+fn the_table_is_complete() {
+    let document = serde_json::to_value(native::openapi()).unwrap();
+    assert_eq!(shape(NATIVE), operations(&document), "crates/gateway/tests/it/unauthorized.rs and the OpenAPI document differ");
+}
+
+#[test]
+fn the_table_of_flashlex_is_complete() {
+    let document = serde_json::from_str(flashlex::openapi()).unwrap();
+    let mut table: BTreeSet<String> = shape(FLASHLEX).iter().map(|text| text.replace("/prd/v1", "")).collect();
+    table.extend(FLASHLEX_OTHERWISE.iter().map(|text| anonymous(text)));
+    assert_eq!(table, operations(&document), "crates/gateway/tests/it/unauthorized.rs and the dialect's document differ");
+}
+
+fn operations(document: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["get", "put", "post", "patch", "delete"] {
+            if item.get(method).is_some() {
+                found.insert(anonymous(&format!("{} {path}", method.to_uppercase())));
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+fn shape(table: &[Operation]) -> BTreeSet<String> {
+    let all: BTreeSet<String> = table.iter().map(|o| anonymous(&format!("{} {}", o.method, o.path))).collect();
+    assert_eq!(all.len(), table.len(), "an operation stands twice in the table");
+    all
+}
+
+/// Placeholders without their names.
+fn anonymous(text: &str) -> String {
+    text.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>().join("/")
+}
