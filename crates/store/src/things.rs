@@ -32,7 +32,7 @@ sql! {
     SET_SECRET = "update thing set secret_hash = $3, updated = $4 where tenant = $1 and id = $2";
     SET_STATUS = "update thing set status = $2, updated = $3 where id = $1 and status <> $2";
     DELETE = "delete from thing where tenant = $1 and id = $2";
-    FORGETTING = "select thing, tenant from forgetting order by thing limit $1";
+    FORGETTING = "select thing, tenant from forgetting where thing > $1 order by thing limit $2";
     FORGOTTEN = "delete from forgetting where thing = $1";
 }
 
@@ -202,7 +202,7 @@ impl Tx {
 
     /// Things that are gone (deprovisioned, or with their tenant) and whose messages have not yet been forgotten; at most `limit`.
     pub async fn things_to_forget(&mut self, limit: u32) -> Result<Vec<(TenantId, ThingId)>, Error> {
-        let rows = fetch_all!(self, ForgettingRow, sql::FORGETTING, i64::from(limit))?;
+        let rows = fetch_all!(self, ForgettingRow, sql::FORGETTING, Uuid::nil(), i64::from(limit))?;
         Ok(rows.into_iter().map(|row| (TenantId(row.tenant), ThingId(row.thing))).collect())
     }
 

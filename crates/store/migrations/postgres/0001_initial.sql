@@ -99,6 +99,7 @@ create table registration (
     sends bigint not null,      -- codes since then
     expires bigint not null
 );
+create index registration_expires on registration (expires);
 
 create table setting (
     name text primary key,
@@ -151,7 +152,8 @@ create table certificate (
     not_after bigint not null,
     created bigint not null
 );
-create index certificate_thing on certificate (tenant, thing, created);
+create index certificate_tenant on certificate (tenant);
+create index certificate_thing on certificate (thing, created, fingerprint);
 
 create table usage (
     tenant uuid not null references tenant (id) on delete cascade,
@@ -185,4 +187,6 @@ create table outbox (
     last_error text,
     created bigint not null
 );
-create index outbox_due on outbox (state, next_at);
+create index outbox_due on outbox (state, next_at, id);
+create index outbox_state on outbox (state, id);
+create index outbox_tenant on outbox (tenant, state, id);

@@ -99,6 +99,7 @@ create table registration (
     sends integer not null,      -- codes since then
     expires integer not null
 ) strict;
+create index registration_expires on registration (expires);
 
 create table setting (
     name text primary key,
@@ -147,7 +148,8 @@ create table certificate (
     not_after integer not null,
     created integer not null
 ) strict;
-create index certificate_thing on certificate (tenant, thing, created);
+create index certificate_tenant on certificate (tenant);
+create index certificate_thing on certificate (thing, created, fingerprint);
 
 create table usage (
     tenant blob not null references tenant (id) on delete cascade,
@@ -181,4 +183,6 @@ create table outbox (
     last_error text,
     created integer not null
 ) strict;
-create index outbox_due on outbox (state, next_at);
+create index outbox_due on outbox (state, next_at, id);
+create index outbox_state on outbox (state, id);
+create index outbox_tenant on outbox (tenant, state, id);
