@@ -41,7 +41,8 @@ impl MasterKey {
     /// A key written as 64 hexadecimal digits, as in the key file and the environment.
     pub fn parse(text: &str) -> Result<Self> {
         let mut bytes = Zeroizing::new([0u8; 32]);
-        hex::decode_to_slice(text.trim(), bytes.as_mut_slice()).map_err(|_| Error::invalid("master_key", "must be 64 hexadecimal digits"))?;
+        hex::decode_to_slice(text.trim(), bytes.as_mut_slice())
+            .map_err(|_| Error::invalid("master_key", "must be 64 hexadecimal digits"))?;
         Ok(Self(bytes))
     }
 
@@ -63,7 +64,9 @@ impl MasterKey {
         check_mode(path, &file)?;
         let mut text = Zeroizing::new(String::new());
         file.take(1_024).read_to_string(&mut text).map_err(|e| file_error(path, &e))?;
-        Self::parse(&text).map(Some).map_err(|_| Error::invalid("master_key", format!("{} does not hold 64 hexadecimal digits", path.display())))
+        Self::parse(&text)
+            .map(Some)
+            .map_err(|_| Error::invalid("master_key", format!("{} does not hold 64 hexadecimal digits", path.display())))
     }
 
     fn create(path: &Path) -> Result<Self> {

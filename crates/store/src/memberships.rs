@@ -1,6 +1,6 @@
 //! Users in tenants.
 
-use model::{Membership, Role, TenantId, UserId};
+use model::{Membership, PageRequest, Role, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::db::{Tx, micros, timestamp};
@@ -9,6 +9,7 @@ use crate::error::Error;
 sql! {
     GET = "select tenant, user_id, role, created from membership where tenant = $1 and user_id = $2";
     OF_USER = "select tenant, user_id, role, created from membership where user_id = $1 order by created, tenant limit 1000";
+    PAGE = "select tenant, user_id, role, created from membership where tenant = $1 and user_id > $2 order by user_id limit $3";
     COUNT_ROLE = "select count(*) as n from membership where tenant = $1 and role = $2";
     LOCK = "update tenant set name = name where id = $1";
     SET = "insert into membership (tenant, user_id, role, created) values ($1, $2, $3, $4) \
@@ -45,6 +46,15 @@ impl Tx {
     /// The user's memberships, oldest first, 1,000 at most.
     pub async fn memberships_of(&mut self, user: UserId) -> Result<Vec<Membership>, Error> {
         fetch_all!(self, MembershipRow, sql::OF_USER, user.uuid())?.into_iter().map(MembershipRow::model).collect()
+    }
+
+    /// A tenant's memberships by user, one more than the page holds.
+    pub async fn memberships_in(&mut self, tenant: TenantId, after: Option<UserId>, page: &PageRequest) -> Result<Vec<Membership>, Error> {
+        let after = after.map_or(Uuid::nil(), UserId::uuid);
+        fetch_all!(self, MembershipRow, sql::PAGE, tenant.uuid(), after, i64::from(page.limit) + 1)?
+            .into_iter()
+            .map(MembershipRow::model)
+            .collect()
     }
 
     /// How many members have that role.
