@@ -1,11 +1,12 @@
 //! Mails and the server that takes them.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, MessageBuilder};
-use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder};
 use lettre::{Address, AsyncTransport as _, Message, Tokio1Executor};
 use model::{Error, Result, Timestamp};
 use uuid::Uuid;
@@ -63,7 +64,9 @@ pub struct MailTransport(Option<Smtp>);
 
 #[derive(Clone)]
 struct Smtp {
-    server: AsyncSmtpTransport<Tokio1Executor>,
+    builder: AsyncSmtpTransportBuilder,
+    /// Built at the first mail: its connection pool needs the runtime, and a configuration is read before there is one.
+    server: Arc<OnceLock<AsyncSmtpTransport<Tokio1Executor>>>,
     from: Mailbox,
 }
 
@@ -109,7 +112,7 @@ impl MailTransport {
         // The library's error could repeat parts of the URL, password included.
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&lettre_url)
             .map_err(|_| Error::invalid("smtp", "is not of the form smtp://user:password@host:port"))?;
-        Ok(Self(Some(Smtp { server: builder.timeout(Some(TIMEOUT)).build(), from })))
+        Ok(Self(Some(Smtp { builder: builder.timeout(Some(TIMEOUT)), server: Arc::default(), from })))
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -120,7 +123,7 @@ impl MailTransport {
     pub(crate) async fn send(&self, id: Uuid, created: Timestamp, mail: Mail) -> std::result::Result<(), Failure> {
         let Some(smtp) = &self.0 else { return Err(Failure::later("no mail server is configured")) };
         let message = smtp.message(id, created, mail).map_err(|e| Failure::forever(e.to_string()))?;
-        match smtp.server.send(message).await {
+        match smtp.server.get_or_init(|| smtp.builder.clone().build()).send(message).await {
             Ok(_) => Ok(()),
             // What the server will never take; a refused sign-in is for the operator to mend, not the mail's fault.
             Err(error) if error.is_permanent() && !error.status().is_some_and(|code| matches!(u16::from(code), 530..=538)) => {
