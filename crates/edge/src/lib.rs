@@ -20,7 +20,7 @@ pub use body::{BODY_LIMIT, BODY_TIMEOUT, BodyLimit, Payload, form, json, query, 
 pub use headers::{Basic, basic, bearer, cookie, header};
 pub use hosts::VirtualHosts;
 pub use listen::{Connection, Limits, Stream, listen};
-pub use origin::{Origin, Peer};
+pub use origin::{Origin, Peer, Vouched};
 pub use serve::serve;
 pub use tls::{TlsError, TlsReload};
 pub use websocket::{WebSocketBytes, WebSocketUpgrade};

@@ -34,6 +34,10 @@ pub struct Origin {
     pub secure: bool,
 }
 
+/// Request extension: a caller whom the gateway itself has recognised (the operator at the command line); no header can say this.
+#[derive(Clone, Debug)]
+pub struct Vouched(pub model::Caller);
+
 impl Origin {
     pub(crate) fn new(parts: &Parts, peer: Option<&Peer>, request: RequestId, trusted: &[IpAddr]) -> Self {
         let socket = peer.map(|p| p.address.ip().to_canonical());
