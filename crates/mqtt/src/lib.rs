@@ -12,9 +12,13 @@
 
 mod broker;
 pub mod codec;
+mod connection;
 mod host;
 mod limits;
 mod reason;
+mod session;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tree;
 
 pub use broker::{Broker, PublishError};

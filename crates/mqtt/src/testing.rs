@@ -1,1 +1,142 @@
-//! In-memory host.
+//! An in-memory host that lets (almost) everything pass: for this crate's tests, the example broker and benchmarks.
+
+use std::collections::HashMap;
+use std::future::{Future, ready};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use journal::{Durability, InboxId, Record};
+use model::{Direction, Principal, TenantId, ThingId};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::{Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Publish, Reason, Refusal, SavedSession, Subscription};
+
+/// Everybody may do everything, but for a few names that tests use:
+///
+/// - user name `wrong` is refused, `retry` told to come back in 7 s; `tenant:NAME` connects in a tenant of its own, `as:NAME` as a
+///   principal of its own;
+/// - topics and filters under `forbidden/` are refused, those under `qos0/` granted at most `QoS` 0;
+/// - filter `inbox/NAME` opens the inbox of the thing NAME, and publishing to `to/NAME` puts a message into it.
+#[derive(Default)]
+pub struct OpenHost {
+    /// How publishes above `QoS` 0 are stored; `Sync` by default.
+    pub durability: Mutex<Option<Durability>>,
+    /// Persistent sessions as they were saved.
+    pub saved: Mutex<HashMap<(TenantId, String), SavedSession>>,
+    /// When set, nothing can be saved.
+    pub refuse_saving: Mutex<bool>,
+    /// Connections that ended, by principal.
+    pub ended: Mutex<Vec<(String, Ended)>>,
+    /// Topics of stored messages.
+    pub stored: Mutex<Vec<String>>,
+    /// Payloads of acknowledged inbox records.
+    pub delivered: Mutex<Vec<Bytes>>,
+    /// Whether `stored` and `ended` are kept.
+    pub keep: bool,
+}
+
+impl OpenHost {
+    /// A host that keeps a log of what it was told.
+    #[must_use]
+    pub fn logging() -> Self {
+        Self { keep: true, ..Self::default() }
+    }
+
+    /// The tenant of everybody without `tenant:NAME`.
+    #[must_use]
+    pub fn tenant() -> TenantId {
+        Self::tenant_named("default")
+    }
+
+    /// The tenant of user name `tenant:NAME`.
+    #[must_use]
+    pub fn tenant_named(name: &str) -> TenantId {
+        TenantId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
+    }
+
+    /// The thing of `inbox/NAME` and `to/NAME`.
+    #[must_use]
+    pub fn thing(name: &str) -> ThingId {
+        ThingId(Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()))
+    }
+}
+
+impl Host for OpenHost {
+    fn connect(&self, request: ConnectRequest<'_>) -> impl Future<Output = Result<Peer, Refusal>> + Send {
+        let username = request.username.unwrap_or_default();
+        let result = match username {
+            "wrong" => Err(Refusal::BadCredentials),
+            "retry" => Err(Refusal::RetryAfter(std::time::Duration::from_secs(7))),
+            _ => Ok(Peer {
+                tenant: username.strip_prefix("tenant:").map_or_else(Self::tenant, Self::tenant_named),
+                thing: None,
+                principal: username.strip_prefix("as:").map_or(Principal::Operator, |name| Principal::Client(name.to_owned())),
+                certificate: None,
+                expires: None,
+                context: Arc::new(()),
+            }),
+        };
+        ready(result)
+    }
+
+    fn accept(&self, _: &Peer, publish: &Publish<'_>) -> Result<Accepted, Reason> {
+        if publish.topic.starts_with("forbidden/") {
+            return Err(Reason::NotAuthorized);
+        }
+        let to = publish.topic.strip_prefix("to/").map(Self::thing);
+        let durability = if publish.qos == 0 { Durability::Memory } else { self.durability.lock().unwrap_or(Durability::Sync) };
+        Ok(Accepted {
+            thing: to.unwrap_or(ThingId(Uuid::nil())),
+            direction: if to.is_some() { Direction::Outbound } else { Direction::Inbound },
+            inboxes: to.map(InboxId::from).into_iter().collect(),
+            durability,
+            expires: None,
+        })
+    }
+
+    fn stored(&self, _: &Peer, record: &Arc<Record>) {
+        if self.keep {
+            self.stored.lock().push(record.topic_str().to_owned());
+        }
+    }
+
+    fn may_subscribe(&self, _: &Peer, filter: &str) -> Option<Subscription> {
+        if filter.starts_with("forbidden/") {
+            return None;
+        }
+        let inbox = filter.strip_prefix("inbox/").map(|name| Inbox { id: Self::thing(name).into(), form: 1 });
+        Some(Subscription { inbox, max_qos: if filter.starts_with("qos0/") { 0 } else { 2 } })
+    }
+
+    fn render(&self, _: &Peer, form: u32, record: &Record) -> Option<(String, Bytes)> {
+        Some((format!("in/{form}"), record.payload.clone()))
+    }
+
+    fn delivered(&self, _: &Peer, record: &Record) {
+        self.delivered.lock().push(record.payload.clone());
+    }
+
+    fn ended(&self, peer: &Peer, why: Ended) {
+        if self.keep {
+            self.ended.lock().push((peer.principal.label(), why));
+        }
+    }
+
+    fn save_session(&self, tenant: TenantId, session: &SavedSession) -> impl Future<Output = Result<(), Reason>> + Send {
+        if *self.refuse_saving.lock() {
+            return ready(Err(Reason::Unspecified));
+        }
+        self.saved.lock().insert((tenant, session.client_id.clone()), session.clone());
+        ready(Ok(()))
+    }
+
+    fn load_sessions(&self) -> impl Future<Output = Vec<SavedSession>> + Send {
+        ready(self.saved.lock().values().cloned().collect())
+    }
+
+    fn remove_session(&self, tenant: TenantId, client_id: &str) -> impl Future<Output = ()> + Send {
+        self.saved.lock().remove(&(tenant, client_id.to_owned()));
+        ready(())
+    }
+}

@@ -14,8 +14,8 @@ mod topic;
 mod tests;
 
 pub use decode::{decode, frame};
-pub(crate) use encode::put_varint;
 pub use encode::{encode, publish_head};
+pub(crate) use encode::{put_varint, varint_len};
 pub use property::{Properties, Property, PropertyWriter, Scope, Value, id};
 pub use topic::{Filter, check_filter, check_topic};
 

@@ -222,11 +222,16 @@ impl<E: Keyed> Leaf<E> {
 }
 
 impl<E> Group<E> {
-    /// All members, beginning with the one whose turn it is; the turn moves on.
+    /// All members, beginning with the one whose turn it is.
     pub fn in_turn(&self) -> impl Iterator<Item = &E> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len().max(1);
+        let turn = self.turn.load(Ordering::Relaxed) % self.members.len().max(1);
         let (before, from) = self.members.split_at_checked(turn).unwrap_or((&[], &self.members));
         from.iter().chain(before)
+    }
+
+    /// The next one's turn.
+    pub fn advance(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
     }
 }
 

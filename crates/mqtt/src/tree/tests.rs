@@ -18,7 +18,10 @@ fn hits(tree: &Tree<u64>, topic: &str) -> Vec<u64> {
     let mut found = Vec::new();
     tree.walk(topic, &mut |f| match f {
         Found::Plain(list) => found.extend_from_slice(list),
-        Found::Group(group) => found.extend(group.in_turn().take(1)),
+        Found::Group(group) => {
+            found.extend(group.in_turn().take(1));
+            group.advance();
+        }
     });
     found.sort_unstable();
     found
