@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{ApiKey, ApiKeyId, Clock, Membership, Permission, Permissions, Result, Role, TenantId, ThingId, UserId, normalize_email};
+use model::{ApiKey, ApiKeyId, Clock, Membership, Permission, Permissions, Result, Role, SessionId, TenantId, ThingId, UserId, normalize_email};
 use parking_lot::RwLock;
 use store::{ClientRecord, Db, UserRecord};
 
@@ -58,6 +58,7 @@ pub(crate) struct Directory {
     keys: Cache<[u8; 32], ApiKey>,
     key_ids: Cache<ApiKeyId, ApiKey>,
     things: Cache<ThingId, TenantId>,
+    sessions: Cache<SessionId, bool>,
 }
 
 impl Directory {
@@ -72,6 +73,7 @@ impl Directory {
             keys: Cache::default(),
             key_ids: Cache::default(),
             things: Cache::default(),
+            sessions: Cache::default(),
         }
     }
 
@@ -84,6 +86,7 @@ impl Directory {
         self.keys.clear();
         self.key_ids.clear();
         self.things.clear();
+        self.sessions.clear();
     }
 
     /// A thing is gone: ask for it afresh.
@@ -149,6 +152,16 @@ impl Directory {
         let generation = self.generation.load(Ordering::Acquire);
         let Some(key) = self.db.read().await?.api_key(tenant, id).await? else { return Ok(None) };
         Ok(Some(self.keep(&self.key_ids, id, key, generation)))
+    }
+
+    /// Has that OAuth session not been ended?
+    pub(crate) async fn session_lives(&self, id: SessionId) -> Result<bool> {
+        if let Some(lives) = self.sessions.get(&id, self.clock.micros()) {
+            return Ok(*lives);
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let lives = self.db.read().await?.oauth_session(id).await?.is_some();
+        Ok(*self.keep(&self.sessions, id, lives, generation))
     }
 
     /// The tenant of that thing, if it exists.

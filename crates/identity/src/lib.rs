@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod master;
 mod memberships;
+pub mod oauth;
 mod password;
 mod pki;
 mod provision;
@@ -46,7 +47,7 @@ pub use password::PasswordCost;
 pub use pki::CERTIFICATE_MAX;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{certificate_fingerprint, hash_secret, random_secret, same_hash};
-pub use tokens::TOKEN_MAX;
+pub use tokens::{ANY_AUDIENCE, TOKEN_MAX};
 pub use types::*;
 
 /// How often audit lines are written.
@@ -183,6 +184,7 @@ impl Identity {
         tx.prune_revoked_tokens(now).await?;
         tx.prune_registrations(now, now.checked_sub(registration::DAY).unwrap_or(now)).await?;
         tx.commit().await?;
+        self.prune_oauth().await?;
         self.prune_keys().await?;
         self.prune_audit().await?;
         Ok(())

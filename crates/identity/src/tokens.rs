@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{DecodingKey, Header, Validation};
-use model::{ApiKeyId, Caller, Error, Permission, Permissions, Principal, RequestId, Result, Role, TenantId, ThingId, UserId};
+use model::{ApiKeyId, Caller, Error, Permission, Permissions, Principal, RequestId, Result, Role, SessionId, TenantId, ThingId, UserId};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,8 @@ use crate::{Algorithm, AuditEvent, Change, Identity, IssuedToken, SignedIn, Toke
 
 /// The longest token read, in bytes.
 pub const TOKEN_MAX: usize = 8_192;
+/// A profile's `audience` when each token names its own (a realm of Keycloak's kind names the client); it is not compared then.
+pub const ANY_AUDIENCE: &str = "*";
 /// How far the clock of a thing that signs its own tokens may be off (contracts/flashlex.md 3.4).
 const THING_LEEWAY: i64 = 60;
 const SEEN_MAX: usize = 100_000;
@@ -47,6 +49,18 @@ struct Own {
     /// The API key it was issued for; it ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<ApiKeyId>,
+    /// The OAuth session it was issued in; it ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<SessionId>,
+}
+
+/// What a token is made for.
+#[derive(Clone, Copy)]
+pub(crate) struct Mint<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) profile: &'a TokenProfile,
+    pub(crate) key: Option<ApiKeyId>,
+    pub(crate) session: Option<SessionId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +91,7 @@ struct Verified {
     principal: Principal,
     permissions: Permissions,
     key: Option<ApiKeyId>,
+    session: Option<SessionId>,
     id: Uuid,
     /// Milliseconds, from the id: `iat` has seconds only.
     issued: i64,
@@ -127,6 +142,38 @@ impl Identity {
     /// A token of this profile for whoever signed in.
     pub async fn issue(&self, signed_in: &SignedIn, profile: &TokenProfile, label: Option<&str>) -> Result<IssuedToken> {
         let caller = &signed_in.caller;
+        let public_url = self.public_url();
+        let mint = Mint { caller, profile, key: signed_in.api_key, session: None };
+        let issued = self
+            .mint(&mint, |id, issued, expires| {
+                (profile.claims)(&TokenFacts {
+                    caller,
+                    user: signed_in.user.as_ref(),
+                    membership: signed_in.membership.as_ref(),
+                    client: signed_in.client.as_ref(),
+                    id,
+                    issued,
+                    expires,
+                    label,
+                    public_url: &public_url,
+                })
+            })
+            .await?;
+        let event = AuditEvent::done(caller, "token.issued", None);
+        self.record(match label {
+            Some(label) => event.detail(format_args!("{} for {label}", profile.name)),
+            None => event.detail(profile.name),
+        });
+        Ok(issued)
+    }
+
+    /// Signs a token; `claims` gives the face's own, from the token's id, beginning and end.
+    pub(crate) async fn mint(
+        &self,
+        mint: &Mint<'_>,
+        claims: impl FnOnce(Uuid, Timestamp, Timestamp) -> Map<String, Value>,
+    ) -> Result<IssuedToken> {
+        let Mint { caller, profile, key: api_key, session } = *mint;
         let (kind, id) = match &caller.principal {
             Principal::User(id) => (Kind::User, id.to_string()),
             Principal::Client(id) => (Kind::Client, id.clone()),
@@ -138,32 +185,13 @@ impl Identity {
         let issued = second(self.clock().now())?;
         let lifetime = SignedDuration::try_from(profile.lifetime).map_err(|_| Error::internal("a token's lifetime"))?;
         let expires = second(issued.checked_add(lifetime).map_err(|_| Error::internal("the end of time"))?)?;
-        let public_url = self.public_url();
-        let facts = TokenFacts {
-            caller,
-            user: signed_in.user.as_ref(),
-            membership: signed_in.membership.as_ref(),
-            client: signed_in.client.as_ref(),
-            id: token_id,
-            issued,
-            expires,
-            label,
-            public_url: &public_url,
-        };
-        let mut claims = (profile.claims)(&facts);
+        let mut claims = claims(token_id, issued, expires);
         let (role, permissions) = describe(caller.permissions);
-        let own = Own {
-            profile: profile.name.to_owned(),
-            tenant: caller.tenant,
-            kind,
-            id: id.clone(),
-            role,
-            permissions,
-            key: signed_in.api_key,
-        };
+        let own = Own { profile: profile.name.to_owned(), tenant: caller.tenant, kind, id: id.clone(), role, permissions, key: api_key, session };
         claims.entry("sub").or_insert_with(|| Value::String(id));
-        claims.insert("iss".to_owned(), Value::String((profile.issuer)(&public_url)));
+        claims.insert("iss".to_owned(), Value::String((profile.issuer)(&self.public_url())));
         match profile.audience {
+            Some(ANY_AUDIENCE) => None,
             Some(audience) => claims.insert("aud".to_owned(), json!(audience)),
             None => claims.remove("aud"),
         };
@@ -175,11 +203,6 @@ impl Identity {
         if token.len() > TOKEN_MAX {
             return Err(Error::internal("a token longer than we would read"));
         }
-        let event = AuditEvent::done(caller, "token.issued", None);
-        self.record(match label {
-            Some(label) => event.detail(format_args!("{} for {label}", profile.name)),
-            None => event.detail(profile.name),
-        });
         Ok(IssuedToken { token, id: token_id, issued, expires })
     }
 
@@ -218,6 +241,11 @@ impl Identity {
             if live.expires.is_some_and(|end| end <= self.clock().now()) {
                 return Err(INVALID);
             }
+        }
+        if let Some(session) = token.session
+            && !directory.session_lives(session).await?
+        {
+            return Err(INVALID);
         }
         let present = match &token.principal {
             Principal::User(id) => {
@@ -262,7 +290,7 @@ impl Identity {
         }
         let claims: Claims = check_signature(token, &key.verifier, key.algorithm)?;
         let issuer = (profile.issuer)(&self.public_url());
-        if claims.iss != issuer || claims.aud.as_deref() != profile.audience || claims.heliograph.profile != profile.name {
+        if claims.iss != issuer || !audience_fits(claims.aud.as_deref(), profile) || claims.heliograph.profile != profile.name {
             return Err(INVALID);
         }
         self.check_times(claims.exp, claims.nbf, 0)?;
@@ -392,6 +420,21 @@ impl Identity {
         Ok(Verified::of(claims).ok())
     }
 
+    /// The claims of an id token of ours, expired or not: a hint at logout stays good (RP-Initiated Logout 1.0, 4).
+    pub(crate) async fn read_id_token(&self, token: &str, issuer: &str) -> Result<Map<String, Value>> {
+        if token.len() > TOKEN_MAX {
+            return Err(INVALID);
+        }
+        let key = self.key_named(read_header(token)?.kid.as_deref()).await?;
+        if key.algorithm != Algorithm::Rs256 {
+            return Err(INVALID);
+        }
+        let claims: Map<String, Value> = check_signature(token, &key.verifier, key.algorithm)?;
+        // An access token is no id token.
+        let ours = claims.get("iss").and_then(Value::as_str) == Some(issuer) && !claims.contains_key("heliograph");
+        if ours { Ok(claims) } else { Err(INVALID) }
+    }
+
     /// Tells identity that a thing is gone, so that tokens it holds end at once and not a few seconds later.
     pub fn thing_removed(&self, thing: ThingId) {
         self.inner.directory.thing_removed(thing);
@@ -424,6 +467,7 @@ impl Verified {
             principal,
             permissions,
             key: own.key,
+            session: own.session,
             id: claims.jti,
             issued,
             expires: claims.exp.saturating_mul(1_000_000),
@@ -451,7 +495,14 @@ fn second(at: Timestamp) -> Result<Timestamp> {
     Timestamp::from_second(at.as_second()).map_err(Error::internal)
 }
 
-fn compact(key: &SigningKey, typ: Option<&str>, claims: &Map<String, Value>) -> Result<String> {
+fn audience_fits(aud: Option<&str>, profile: &TokenProfile) -> bool {
+    match profile.audience {
+        Some(ANY_AUDIENCE) => aud.is_some(),
+        expected => aud == expected,
+    }
+}
+
+pub(crate) fn compact(key: &SigningKey, typ: Option<&str>, claims: &Map<String, Value>) -> Result<String> {
     #[derive(Serialize)]
     struct Jose<'a> {
         kid: &'a str,

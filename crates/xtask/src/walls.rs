@@ -19,7 +19,7 @@ pub const ORDER: &[&[&str]] = &[
     &["rules"],
     &["edge"],
     &["mqtt"],
-    &["native", "flashlex", "lightelligence", "open-iot", "flotas-control", "flash-payments"],
+    &["native", "openid", "flashlex", "lightelligence", "open-iot", "flotas-control", "flash-payments"],
     &["console"],
     &["gateway"],
     &["testkit"],
@@ -29,7 +29,7 @@ pub const ORDER: &[&[&str]] = &[
 /// Crates that some floors must not see although they lie below.
 const HIDDEN: &[(&[&str], &[&str])] = &[
     // A dialect speaks to the verbs, never to what lies under them.
-    (&["native", "flashlex", "lightelligence", "open-iot", "flotas-control", "flash-payments"], &["store", "journal"]),
+    (&["native", "openid", "flashlex", "lightelligence", "open-iot", "flotas-control", "flash-payments"], &["store", "journal"]),
     // The broker knows bytes, topics and sessions; its host tells it who is who.
     (&["mqtt"], &["store", "identity", "notify", "things", "rules", "edge"]),
 ];
