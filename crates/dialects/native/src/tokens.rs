@@ -65,7 +65,7 @@ mod tests {
             label: None,
             public_url: "https://gateway.example",
         };
-        insta::assert_snapshot!(Value::Object((TOKENS.claims)(&facts)), @"");
+        insta::assert_snapshot!(Value::Object((TOKENS.claims)(&facts)), @r#"{"client_id":"heliograph","scope":"thing:read message:read","sub":"00000000-0000-0000-0000-000000000002","tenant":"00000000-0000-0000-0000-000000000001"}"#);
         assert_eq!((TOKENS.issuer)("https://gateway.example"), "https://gateway.example");
     }
 }

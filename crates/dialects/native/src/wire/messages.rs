@@ -147,7 +147,7 @@ pub struct MessageQuery {
     #[param(value_type = Option<DirectionWord>)]
     pub direction: Option<Direction>,
     /// Newest (`desc`) or oldest (`asc`) first.
-    #[param(default = "desc")]
+    #[param(default = "desc", inline)]
     pub order: Option<Order>,
     /// Rows on a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_whole_message() {
-        insta::assert_snapshot!(serde_json::to_string(&message(b"{\"t\":21.5}")).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string(&message(b"{\"t\":21.5}")).unwrap(), @r#"{"id":"00000000-0000-0000-0000-000000000001","thing":"00000000-0000-0000-0000-000000000003","direction":"inbound","at":"1970-01-01T00:00:00Z","topic":"things/dev-1/t","status":"stored","payload":"{\"t\":21.5}","json":{"t":21.5}}"#);
     }
 
     fn sent(text: &str) -> Result<Vec<u8>, Failure> {
