@@ -1,5 +1,7 @@
 //! The fleet that most tests start with: two tenants that must never see each other.
 
+use crate::Http;
+
 /// A provisioning file. Tenant `acme`: Alice owns it, Rita only reads; `dev-1` is its thing, `backend` its client.
 /// Tenant `globex`: Carol owns it, `dev-9` is its thing.
 pub const FLEET: &str = r#"
@@ -69,6 +71,27 @@ pub struct Person {
     pub password: &'static str,
     /// The user's id.
     pub id: &'static str,
+}
+
+impl Person {
+    /// Signs in at the gateway's own API; requests as this person.
+    pub async fn native(&self, http: &Http) -> Http {
+        let answer = http.basic(self.email, self.password).post("/heliograph/v1/token", &serde_json::json!({})).await.expect(200);
+        http.bearer(answer.json()["access_token"].as_str().unwrap())
+    }
+
+    /// Signs in at FlashLex; requests as this person.
+    pub async fn flashlex(&self, http: &Http) -> Http {
+        let answer = http.basic(self.email, self.password).get("/prd/v1/token").await.expect(200);
+        http.bearer(answer.json()["accessToken"].as_str().unwrap())
+    }
+}
+
+/// Makes a thing that signs in with a secret; returns its id.
+pub async fn thing_with_secret(owner: &Http, key: &str, secret: &str) -> String {
+    let new = serde_json::json!({ "key": key, "credentials": "secret", "secret": secret });
+    let answer = owner.post("/heliograph/v1/things", &new).await.expect(201);
+    answer.json()["id"].as_str().unwrap().to_owned()
 }
 
 /// Owner of `acme`.

@@ -86,6 +86,12 @@ impl Http {
         self.with(Auth::Basic(name.to_owned(), password.to_owned()))
     }
 
+    /// Who asks.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
     /// The base address.
     #[must_use]
     pub fn base(&self) -> &str {
@@ -138,6 +144,28 @@ impl Http {
         self.try_send(method, path, headers, body).await.unwrap_or_else(|e| panic!("{name}: {e:?}"))
     }
 
+    /// The status alone; an endless answer is not waited for.
+    pub async fn status(&self, method: &str, path: &str, body: Option<&Value>) -> u16 {
+        let method: Method = method.parse().unwrap();
+        let mut request = self.prepare(method, path);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        request.send().await.unwrap_or_else(|e| panic!("{path}: {e:?}")).status().as_u16()
+    }
+
+    fn prepare(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = client().request(method, format!("{}{path}", self.base));
+        match &self.auth {
+            Auth::None => request,
+            Auth::Bearer(token) => request.header("authorization", format!("Bearer {token}")),
+            Auth::Basic(name, password) => {
+                request.header("authorization", format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
+            }
+            Auth::Header(header, value) => request.header(*header, value),
+        }
+    }
+
     /// Any request; an error when there is no answer, as from a gateway that was just killed.
     pub async fn try_send(
         &self,
@@ -146,15 +174,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Exchange, reqwest::Error> {
-        let mut request = client().request(method.clone(), format!("{}{path}", self.base));
-        request = match &self.auth {
-            Auth::None => request,
-            Auth::Bearer(token) => request.header("authorization", format!("Bearer {token}")),
-            Auth::Basic(name, password) => {
-                request.header("authorization", format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
-            }
-            Auth::Header(header, value) => request.header(*header, value),
-        };
+        let mut request = self.prepare(method.clone(), path);
         for (header, value) in headers {
             request = request.header(*header, *value);
         }

@@ -199,6 +199,8 @@ async fn refuse_all(gateway: &Gateway, table: &[Operation], world: &World, alice
                 expect(who, operation, call(http, operation, &path).await, &[401]);
             }
         }
+        // Failures are rationed; this test is about refusals.
+        gateway.advance(Duration::from_secs(10));
         // The first refusal must not have hurt: the next one is still looked at with the same objects.
         match operation.lacks {
             Lacks::Nobody => {}

@@ -1,0 +1,155 @@
+//! Registration: a code by mail, five tries, and the same answer for everybody.
+
+use std::sync::Arc;
+
+use model::PlanName;
+use parking_lot::Mutex;
+use serde_json::json;
+use testkit::fleet::ALICE;
+use testkit::{Gateway, eventually};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+/// A mail server that takes everything and keeps it.
+struct Mailbox {
+    mails: Arc<Mutex<Vec<String>>>,
+    url: String,
+}
+
+impl Mailbox {
+    async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("smtp://{}", listener.local_addr().unwrap());
+        let mails = Arc::new(Mutex::new(Vec::new()));
+        let kept = mails.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let kept = kept.clone();
+                tokio::spawn(async move {
+                    let mut socket = BufReader::new(socket);
+                    let _ = socket.write_all(b"220 test\r\n").await;
+                    let mut line = String::new();
+                    while let Ok(1..) = socket.read_line(&mut line).await {
+                        let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
+                        let answer: &[u8] = match verb.as_str() {
+                            "EHLO" => b"250 test\r\n",
+                            "DATA" => {
+                                let _ = socket.write_all(b"354 go on\r\n").await;
+                                let mut mail = String::new();
+                                while let Ok(1..) = socket.read_line(&mut mail).await {
+                                    if mail.ends_with("\r\n.\r\n") {
+                                        break;
+                                    }
+                                }
+                                kept.lock().push(mail);
+                                b"250 kept\r\n"
+                            }
+                            "QUIT" => b"221 bye\r\n",
+                            _ => b"250 ok\r\n",
+                        };
+                        let _ = socket.write_all(answer).await;
+                        line.clear();
+                    }
+                });
+            }
+        });
+        Self { mails, url }
+    }
+
+    /// The newest mail once there are `count`.
+    async fn mail(&self, count: usize) -> String {
+        eventually("a mail", 20, async || self.mails.lock().len() >= count).await;
+        self.mails.lock()[count - 1].clone()
+    }
+}
+
+fn code(mail: &str) -> String {
+    let digits = |word: &str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
+    mail.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| digits(word)).unwrap_or_else(|| panic!("no code in {mail}")).to_owned()
+}
+
+async fn gateway(mailbox: &Mailbox) -> Gateway {
+    let url = mailbox.url.clone();
+    Gateway::builder()
+        .config(move |config| {
+            config.registration = Some(PlanName::Amber);
+            config.smtp = Some(gateway::Smtp { url: url.into(), from: "gateway@example.com".to_owned() });
+        })
+        .start()
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_a_password_and_a_code_make_an_account() {
+    let mailbox = Mailbox::open().await;
+    let gateway = gateway(&mailbox).await;
+    let http = gateway.http();
+    let login = http.basic("new@example.com", "a long enough password");
+    let fresh = http.post("/register", &json!({ "email": "New@Example.com", "password": "a long enough password" })).await;
+    insta::assert_snapshot!(fresh, @"");
+    let _ = login.get("/token").await.expect(401);
+    let code = code(&mailbox.mail(1).await);
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let _ = http.form("/prd/v1/register/verify", &[("Email", "new@example.com"), ("Code", wrong)]).await.expect(401);
+    let verified = http.form("/prd/v1/register/verify", &[("Email", "new@example.com"), ("Code", &code)]).await;
+    insta::assert_snapshot!(verified, @"");
+    let token = login.get("/token").await.expect(200).json()["accessToken"].as_str().unwrap().to_owned();
+    let things = http.bearer(token).get("/prd/v1/things").await.expect(200).json();
+    assert_eq!(things["result"], json!([]), "a tenant of its own");
+    let _ = http.form("/register/verify", &[("email", "new@example.com"), ("code", &code)]).await.expect(401);
+
+    // A known address: the same answer, another mail, nothing changed.
+    let known = http.form("/register", &[("email", ALICE.email), ("password", "somebody else's password")]).await.expect(200);
+    assert_eq!(known.text().replace(ALICE.email, "new@example.com"), fresh.text());
+    assert!(mailbox.mail(2).await.contains("already"));
+    let _ = http.basic(ALICE.email, "somebody else's password").get("/token").await.expect(401);
+    let _ = http.basic(ALICE.email, ALICE.password).get("/token").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_wrong_codes_end_a_registration() {
+    let mailbox = Mailbox::open().await;
+    let gateway = gateway(&mailbox).await;
+    let http = gateway.http();
+    let _ = http.form("/register", &[("email", "new@example.com"), ("password", "a long enough password")]).await.expect(200);
+    let code = code(&mailbox.mail(1).await);
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for _ in 0..5 {
+        let _ = http.form("/register/verify", &[("email", "new@example.com"), ("code", wrong)]).await;
+    }
+    let late = http.form("/register/verify", &[("email", "new@example.com"), ("code", &code)]).await;
+    assert!(matches!(late.status, 401 | 429), "{late}");
+    let _ = http.basic("new@example.com", "a long enough password").get("/token").await.expect(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_refused() {
+    let mailbox = Mailbox::open().await;
+    let gateway = gateway(&mailbox).await;
+    let http = gateway.http();
+    for body in [
+        json!({}),
+        json!([]),
+        json!({ "email": "new@example.com" }),
+        json!({ "password": "a long enough password" }),
+        json!({ "email": "nonsense", "password": "a long enough password" }),
+        json!({ "email": "a@b.c\r\nBcc: x@y.z", "password": "a long enough password" }),
+        json!({ "email": ["new@example.com"], "password": "a long enough password" }),
+        json!({ "email": "new@example.com", "password": "short" }),
+        json!({ "email": "new@example.com", "password": "a long enough password", "passwordRepeat": "another" }),
+    ] {
+        let _ = http.post("/register", &body).await.expect(400);
+    }
+    for body in [json!({}), json!({ "email": "new@example.com" }), json!({ "code": "123456" })] {
+        let _ = http.post("/register/verify", &body).await.expect(400);
+    }
+    let _ = http.post("/register/verify", &json!({ "email": "new@example.com", "code": "123456" })).await.expect(401);
+    assert!(mailbox.mails.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_may_be_closed() {
+    let gateway = Gateway::start().await;
+    insta::assert_snapshot!(gateway.http().post("/register", &json!({ "email": "new@example.com", "password": "a long enough password" })).await, @"");
+    let _ = gateway.http().post("/register/verify", &json!({ "email": "new@example.com", "code": "123456" })).await.expect(403);
+}
