@@ -19,6 +19,8 @@ mod reason;
 mod session;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use broker::{Broker, PublishError};

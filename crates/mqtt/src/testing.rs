@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{Durability, InboxId, Record};
-use model::{Direction, Principal, TenantId, ThingId};
+use model::{Clock, Direction, Principal, TenantId, ThingId};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::{Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Publish, Reason,
 
 /// Everybody may do everything, but for a few names that tests use:
 ///
-/// - user name `wrong` is refused, `retry` told to come back in 7 s; `tenant:NAME` connects in a tenant of its own, `as:NAME` as a
+/// - user name `wrong` is refused, `retry` told to come back in 7 s, `until` has a credential for one second; `tenant:NAME` connects in a tenant of its own, `as:NAME` as a
 ///   principal of its own;
 /// - topics and filters under `forbidden/` are refused, those under `qos0/` granted at most `QoS` 0;
 /// - filter `inbox/NAME` opens the inbox of the thing NAME, and publishing to `to/NAME` puts a message into it.
@@ -34,13 +35,15 @@ pub struct OpenHost {
     pub delivered: Mutex<Vec<Bytes>>,
     /// Whether `stored` and `ended` are kept.
     pub keep: bool,
+    /// What `until` goes by.
+    pub clock: Clock,
 }
 
 impl OpenHost {
     /// A host that keeps a log of what it was told.
     #[must_use]
-    pub fn logging() -> Self {
-        Self { keep: true, ..Self::default() }
+    pub fn logging(clock: Clock) -> Self {
+        Self { keep: true, clock, ..Self::default() }
     }
 
     /// The tenant of everybody without `tenant:NAME`.
@@ -67,13 +70,13 @@ impl Host for OpenHost {
         let username = request.username.unwrap_or_default();
         let result = match username {
             "wrong" => Err(Refusal::BadCredentials),
-            "retry" => Err(Refusal::RetryAfter(std::time::Duration::from_secs(7))),
+            "retry" => Err(Refusal::RetryAfter(Duration::from_secs(7))),
             _ => Ok(Peer {
                 tenant: username.strip_prefix("tenant:").map_or_else(Self::tenant, Self::tenant_named),
                 thing: None,
                 principal: username.strip_prefix("as:").map_or(Principal::Operator, |name| Principal::Client(name.to_owned())),
                 certificate: None,
-                expires: None,
+                expires: if username == "until" { self.clock.now().checked_add(Duration::from_secs(1)).ok() } else { None },
                 context: Arc::new(()),
             }),
         };

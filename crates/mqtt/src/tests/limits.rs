@@ -1,0 +1,164 @@
+//! Slow, silent, greedy and broken clients; a disk that says no.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::client::*;
+use super::*;
+use crate::Reason;
+use crate::codec::*;
+
+#[tokio::test]
+async fn silence_ends_a_connection_and_a_ping_keeps_it() {
+    let house = house().await;
+    for level in BOTH {
+        let mut silent = hello(level, "silent").keep_alive(1).join(&house).await;
+        let mut alive = hello(level, "alive").keep_alive(1).join(&house).await;
+        let mut without = join(&house, level, "without").await;
+        let start = std::time::Instant::now();
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            alive.ping().await;
+        }
+        silent.closed(Reason::KeepAliveTimeout).await;
+        assert!(start.elapsed() > Duration::from_millis(1_500));
+        alive.ping().await;
+        without.ping().await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_costs_little_and_holds_up_nobody() {
+    let limits = Limits { max_queued_per_session: 50, max_write_buffer: 4 << 10, ..Limits::default() };
+    let house = house_with(limits).await;
+    let mut good = join(&house, Level::V5, "good").await;
+    good.subscribe("t", 1).await;
+    let mut slow = Vec::new();
+    for (id, qos) in [("zero", 0), ("one", 1)] {
+        let mut client = Client::open_sized(&house.broker, Level::V5, 256);
+        client.bytes(&hello(Level::V5, id).bytes()).await;
+        assert!(matches!(client.recv().await, Packet::ConnAck(_)));
+        client.subscribe("t", qos).await;
+        slow.push(client);
+    }
+    let mut lasting = hello(Level::V5, "lasting").lasting().with(id::RECEIVE_MAXIMUM, Value::U16(1)).join(&house).await;
+    lasting.subscribe("t", 1).await;
+    let mut publisher = join(&house, Level::V5, "p").await;
+    let payload = "x".repeat(1_000);
+    for _ in 0..200 {
+        publisher.publish("t", &payload, 1).await;
+        good.expect(&payload).await;
+    }
+    let stats = house.broker.stats();
+    assert!(stats.messages_dropped > 100, "{stats:?}");
+    assert_eq!(stats.slow_closed, 1, "only the one that would lose what it was promised");
+    assert_eq!(stats.connections, 4);
+    // The one at QoS 0 is still served; the lasting one misses nothing.
+    for _ in 0..200 {
+        lasting.expect(&payload).await;
+    }
+    let mut zero = slow.remove(0);
+    for _ in 0..20 {
+        zero.expect(&payload).await;
+    }
+}
+
+#[tokio::test]
+async fn who_sends_but_does_not_read_is_not_served_further() {
+    let house = house_with(Limits { max_write_buffer: 1 << 10, ..Limits::default() }).await;
+    let mut client = Client::open_sized(&house.broker, Level::V4, 4 << 10);
+    client.bytes(&hello(Level::V4, "a").bytes()).await;
+    let flood = [0xC0, 0].repeat(1 << 16);
+    let sent = tokio::time::timeout(Duration::from_millis(300), client.bytes(&flood)).await;
+    assert!(sent.is_err(), "the flood should have been stopped");
+    let (read, written) = (house.broker.stats().bytes_in, house.broker.stats().bytes_out);
+    assert!(read < 100_000, "{read}");
+    assert!(written < 10_000, "{written}");
+}
+
+#[tokio::test]
+async fn a_session_has_only_so_many_subscriptions_and_levels() {
+    let house = house_with(Limits { max_subscriptions: 2, max_topic_levels: 3, ..Limits::default() }).await;
+    let mut client = join(&house, Level::V5, "a").await;
+    assert_eq!(client.subscribe("a", 0).await, Reason::Success);
+    assert_eq!(client.subscribe("b/c/d", 0).await, Reason::Success);
+    assert_eq!(client.subscribe("b/c/d", 1).await, Reason::GrantedQos1);
+    assert_eq!(client.subscribe("c", 0).await, Reason::QuotaExceeded);
+    assert_eq!(client.publish("a/b/c/d", "x", 1).await, Reason::TopicNameInvalid);
+    let mut other = join(&house, Level::V5, "b").await;
+    assert_eq!(other.subscribe("a/b/c/#", 0).await, Reason::TopicFilterInvalid);
+}
+
+#[tokio::test]
+async fn only_so_many_connections() {
+    let house = house_with(Limits { max_connections: 2, ..Limits::default() }).await;
+    let one = join(&house, Level::V4, "1").await;
+    let _two = join(&house, Level::V4, "2").await;
+    let mut three = Client::open(&house.broker, Level::V4);
+    three.bytes(&hello(Level::V4, "3").bytes()).await;
+    assert!(three.next().await.is_none());
+    one.vanish().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    join(&house, Level::V4, "3").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_small() {
+    let house = house().await;
+    let (_near, far) = tokio::io::duplex(64);
+    let serve = house.broker.serve(far, crate::StreamMeta::default());
+    assert!(std::mem::size_of_val(&serve) < 512, "{}", std::mem::size_of_val(&serve));
+}
+
+#[test]
+fn garbage_never_harms_the_broker() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let house = runtime.block_on(house());
+    let packet = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..60),
+        (any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(first, body)| {
+            let mut all = vec![first, body.len() as u8];
+            all.extend(body);
+            all
+        }),
+        Just(vec![0x82, 6, 0, 1, 0, 1, b'#', 1]),
+        Just(vec![0x32, 6, 0, 1, b't', 0, 7, b'x']),
+    ];
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
+    runner
+        .run(&(prop::collection::vec(packet, 1..12), any::<bool>()), |(packets, five)| {
+            runtime.block_on(async {
+                let level = if five { Level::V5 } else { Level::V4 };
+                let mut client = hello(level, "fuzz").lasting().join(&house).await;
+                for packet in &packets {
+                    client.bytes(packet).await;
+                }
+                client.vanish_raw().await;
+            });
+            Ok(())
+        })
+        .unwrap();
+    runtime.block_on(async {
+        let mut after = join(&house, Level::V5, "after").await;
+        after.ping().await;
+        assert_eq!(house.broker.stats().connections, 1);
+    });
+}
+
+impl Client {
+    /// Ends the stream and reads whatever comes, packets or not.
+    async fn vanish_raw(mut self) {
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut self.stream).await;
+        let mut rest = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut self.stream, &mut rest).await;
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_ends_the_connection() {
+    let house = house().await;
+    let mut client = hello(Level::V5, "a").user("until").join(&house).await;
+    client.ping().await;
+    client.closed(Reason::MaximumConnectTime).await;
+}
