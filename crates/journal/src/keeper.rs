@@ -32,6 +32,7 @@ pub(crate) fn run(shared: &Shared, jobs: &Receiver<Job>) {
 
 /// Writes the index of a sealed segment and gives its memory back.
 pub(crate) fn seal(shared: &Shared, segment: &Segment) -> Result<(), JournalError> {
+    let _one_at_a_time = shared.sealing.lock();
     let Some(memory) = segment.memory() else { return Ok(()) };
     let (bytes, summary) = {
         let memory = memory.lock();

@@ -115,6 +115,7 @@ pub(crate) fn open(options: Options) -> Result<Opened, JournalError> {
         damaged: AtomicU64::new(0),
         maintenance: tokio::sync::Mutex::new(()),
         checkpoints: Mutex::new(checkpoints),
+        sealing: Mutex::default(),
         lock: Mutex::new(Some(lock)),
         options,
     };

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub maintenance: tokio::sync::Mutex<()>,
     /// The number of the last checkpoint on disk, and the segment where the one before it starts.
     pub checkpoints: Mutex<Checkpoints>,
+    /// One at a time: the keeper and retention may find the same segment without its index.
+    pub sealing: Mutex<()>,
     /// Held until the threads have stopped.
     pub lock: Mutex<Option<File>>,
 }
