@@ -2,12 +2,11 @@
 
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ArrayBuilder, Components, ObjectBuilder, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, Components, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, KnownFormat, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder,
-    Schema,
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder, Schema,
 };
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -103,13 +102,12 @@ fn finish(operation: &mut Operation, in_path: bool) {
 }
 
 fn tenant() -> utoipa::openapi::path::Parameter {
-    let schema =
-        ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).build();
+    let schema = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
     ParameterBuilder::new()
         .name("tenant")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some("An operator looks at this tenant instead of its own; the header `Tenant` does the same."))
+        .description(Some("An operator looks at this tenant (id or name) instead of its own; the header `Tenant` does the same."))
         .schema(Some(schema))
         .build()
 }

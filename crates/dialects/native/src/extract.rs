@@ -61,14 +61,9 @@ impl FromRequestParts<App> for Proven {
         };
         let proof = Proof { bearer, origin: origin(parts, app).await, vouched };
         let caller = proof.check(&app.identity).await?;
-        let caller = match asked_tenant(parts)? {
-            Some(tenant) if tenant != caller.tenant => {
-                let there = caller.in_tenant(tenant)?;
-                // An operator's typing mistake must not look like an empty tenant.
-                app.identity.tenant(&there, tenant).await?;
-                there
-            }
-            _ => caller,
+        let caller = match asked_tenant(parts) {
+            Some(text) => in_tenant(app, caller, text.trim()).await?,
+            None => caller,
         };
         Ok(Self { caller, proof })
     }
@@ -84,12 +79,24 @@ impl FromRequestParts<App> for Auth {
 
 const TENANT: &str = "tenant";
 
-/// The tenant a request names in its header or its query.
-fn asked_tenant(parts: &Parts) -> Result<Option<TenantId>, Failure> {
-    let from_query = pairs(parts).find(|(name, _)| name == TENANT).map(|(_, value)| value);
-    let from_header = parts.headers.get(TENANT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let Some(text) = from_header.or(from_query) else { return Ok(None) };
-    text.trim().parse().map(Some).map_err(|_| Failure::input(TENANT, "is not a tenant's id"))
+/// The tenant a request names in its header or its query, by id or name.
+fn asked_tenant(parts: &Parts) -> Option<String> {
+    let header = parts.headers.get(TENANT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    header.or_else(|| pairs(parts).find(|(name, _)| name == TENANT).map(|(_, value)| value))
+}
+
+/// The caller looking at that tenant, if it is its own or the caller is an operator. There it must exist: an operator's typing
+/// mistake must not look like an empty tenant.
+async fn in_tenant(app: &App, caller: Caller, text: &str) -> Result<Caller, Failure> {
+    let tenant = match text.parse::<TenantId>() {
+        Ok(id) if id == caller.tenant => return Ok(caller),
+        Ok(id) => {
+            let there = caller.in_tenant(id)?;
+            app.identity.tenant(&there, id).await?.id
+        }
+        Err(_) => app.identity.tenant_named(&caller, text).await?.id,
+    };
+    Ok(caller.in_tenant(tenant)?)
 }
 
 /// Is it a JWT (RFC 7519 3: three parts, the first a JSON object in base64url), or an API key?

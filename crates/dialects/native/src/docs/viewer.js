@@ -162,7 +162,7 @@ function tryIt(doc, op, fields) {
 /** One operation; its inside is made when it is opened first. */
 function section(doc, op) {
   const details = h("details", { className: "op", id: anchor(op) }, h("summary", {}, h("span", { className: `method ${op.method}` }, op.method.toUpperCase()),
-    h("span", { className: "path" }, op.path), h("span", {}, op.summary ?? ""), op.open ? h("span", { className: "lock" }, "no token needed") : ""));
+    h("span", { className: "path" }, op.url), h("span", {}, op.summary ?? ""), op.open ? h("span", { className: "lock" }, "no token needed") : ""));
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
     const fields = op.parameters.map((parameter) => parameterRow(doc, parameter));

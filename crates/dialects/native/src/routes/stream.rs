@@ -244,7 +244,7 @@ impl Feed {
                     }
                     Some(Err(things::Lagged(missed))) => match &self.handle {
                         None => return Told::Event(lagged(Some(missed))),
-                        Some(_) => self.catch_up = Some(self.from_last()),
+                        Some(_) => self.catch_up = Some(self.since_last()),
                     },
                     None => return Told::Over,
                 },
@@ -295,7 +295,7 @@ impl Feed {
     }
 
     /// From the last message told, or from the stream's beginning.
-    fn from_last(&self) -> CatchUp {
+    fn since_last(&self) -> CatchUp {
         match self.last {
             Some((id, at)) => CatchUp { from: at, past: Some(id), cursor: None },
             None => CatchUp { from: self.since, past: None, cursor: None },

@@ -6,10 +6,10 @@ use http::StatusCode;
 use model::TenantId;
 
 use super::Created;
+use crate::App;
 use crate::error::Result;
 use crate::extract::{At, Auth, Body, Params, id};
 use crate::wire::{NewTenant, Page, Paging, Tenant, TenantPatch, Usage};
-use crate::{App, Failure};
 
 /// List tenants
 ///
