@@ -23,4 +23,4 @@ pub use listen::{Connection, Limits, Stream, listen};
 pub use origin::{Origin, Peer, Vouched};
 pub use serve::serve;
 pub use tls::{TlsError, TlsReload};
-pub use websocket::{WebSocketBytes, WebSocketUpgrade};
+pub use websocket::{TextSink, TextSocket, TextSource, WebSocketBytes, WebSocketUpgrade};

@@ -63,6 +63,15 @@ impl WebSocketUpgrade {
 
     /// The bytes, once the answer has gone out.
     pub async fn stream(self) -> io::Result<WebSocketBytes> {
+        Ok(WebSocketBytes { socket: self.socket().await?, unread: Bytes::new() })
+    }
+
+    /// The text frames, once the answer has gone out.
+    pub async fn texts(self) -> io::Result<TextSocket> {
+        Ok(TextSocket(self.socket().await?))
+    }
+
+    async fn socket(self) -> io::Result<WebSocketStream<TokioIo<Upgraded>>> {
         let upgraded = self.on.await.map_err(io::Error::other)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
@@ -70,8 +79,7 @@ impl WebSocketUpgrade {
             .max_write_buffer_size(self.max_message.saturating_mul(4).max(64 * 1024))
             .max_message_size(Some(self.max_message))
             .max_frame_size(Some(self.max_message));
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-        Ok(WebSocketBytes { socket, unread: Bytes::new() })
+        Ok(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await)
     }
 }
 
@@ -140,5 +148,53 @@ impl AsyncWrite for WebSocketBytes {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_close(cx).map_err(broken)
+    }
+}
+
+/// A WebSocket of text frames.
+#[derive(Debug)]
+pub struct TextSocket(WebSocketStream<TokioIo<Upgraded>>);
+
+/// The half that is read.
+#[derive(Debug)]
+pub struct TextSource(futures_util::stream::SplitStream<WebSocketStream<TokioIo<Upgraded>>>);
+
+/// The half that is written.
+#[derive(Debug)]
+pub struct TextSink(futures_util::stream::SplitSink<WebSocketStream<TokioIo<Upgraded>>, Message>);
+
+impl TextSocket {
+    /// Its two halves.
+    #[must_use]
+    pub fn split(self) -> (TextSink, TextSource) {
+        let (sink, source) = futures_util::StreamExt::split(self.0);
+        (TextSink(sink), TextSource(source))
+    }
+}
+
+impl TextSource {
+    /// The next text; `None` once the other end has closed, broken off, or sent something else.
+    pub async fn next(&mut self) -> Option<String> {
+        loop {
+            match futures_util::StreamExt::next(&mut self.0).await? {
+                Ok(Message::Text(text)) => return Some(text.as_str().to_owned()),
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Binary(_) | Message::Close(_)) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl TextSink {
+    /// Sends a text.
+    pub async fn send(&mut self, text: String) -> io::Result<()> {
+        futures_util::SinkExt::send(&mut self.0, Message::text(text)).await.map_err(broken)
+    }
+
+    /// Closes with a code (RFC 6455 7.4) and a reason; the other end may be gone already.
+    pub async fn close(mut self, code: u16, reason: &str) {
+        let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: code.into(), reason: reason.to_owned().into() };
+        let _ = futures_util::SinkExt::send(&mut self.0, Message::Close(Some(frame))).await;
+        let _ = futures_util::SinkExt::close(&mut self.0).await;
     }
 }

@@ -1,0 +1,343 @@
+//! The schema: one verb a resolver. Depth, complexity, aliases and length are limited, since a query is a program somebody else wrote.
+
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextParseQuery};
+use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::{Context, ID, InputObject, Object, ServerError, ServerResult, SimpleObject, Subscription, Value, Variables};
+use bytes::Bytes;
+use futures_util::Stream;
+use identity::AuditFilter;
+use jiff::Timestamp;
+use model::PageRequest;
+use things::{Credentials, MessageFilter, NewThing, Outgoing, ThingFilter};
+
+use crate::caller::{asking, caller};
+use crate::error::{code, must_not_reply, or_null, refuse};
+use crate::login::{LoginInput, LoginReply, Reply, login, logout, reply};
+use crate::objects::{AuditPage, Direction, Me, Membership, Message, MessagePage, Thing, ThingPage, Usage};
+
+const DEPTH_MAX: usize = 15;
+const COMPLEXITY_MAX: usize = 1_000;
+const ALIASES_MAX: usize = 20;
+
+pub(crate) type Schema = async_graphql::Schema<Query, Mutation, Live>;
+
+pub(crate) fn build() -> Schema {
+    Schema::build(Query, Mutation, Live)
+        .limit_depth(DEPTH_MAX)
+        .limit_complexity(COMPLEXITY_MAX)
+        .limit_directives(10)
+        .extension(FewAliases)
+        .finish()
+}
+
+fn moment(field: &'static str, text: Option<String>) -> model::Result<Option<Timestamp>> {
+    text.map(|t| t.parse().map_err(|_| model::Error::invalid(field, "is not an RFC 3339 time, such as 2026-01-31T12:00:00Z"))).transpose()
+}
+
+pub(crate) struct Query;
+
+#[Object]
+impl Query {
+    /// Who is logged in.
+    async fn me(&self, ctx: &Context<'_>) -> async_graphql::Result<Me> {
+        let identity = &asking(ctx)?.shared.app.identity;
+        let caller = caller(ctx).await?;
+        let user = caller.user().ok_or_else(|| refuse(model::Error::not_found("user")))?;
+        let user = identity.user(&caller, user).await.map_err(refuse)?;
+        let tenant = identity.tenant(&caller, caller.tenant).await.map_err(refuse)?;
+        let memberships = identity.memberships_of(&caller).await.map_err(refuse)?;
+        Ok(Me {
+            user: user.into(),
+            tenant: tenant.into(),
+            permissions: caller.permissions.iter().map(|p| p.name().to_owned()).collect(),
+            memberships: memberships
+                .into_iter()
+                .map(|m| Membership {
+                    tenant: m.tenant.into(),
+                    role: m.membership.role.name().to_owned(),
+                    since: m.membership.created.to_string(),
+                })
+                .collect(),
+        })
+    }
+
+    /// Things, oldest first.
+    async fn things(
+        &self,
+        ctx: &Context<'_>,
+        limit: Option<u32>,
+        cursor: Option<String>,
+        name_contains: Option<String>,
+        tag: Option<String>,
+    ) -> async_graphql::Result<ThingPage> {
+        let things = &asking(ctx)?.shared.app.things;
+        let filter = ThingFilter { name_contains, tag, ..ThingFilter::default() };
+        let page = PageRequest::new(limit, cursor).map_err(refuse)?;
+        let found = things.things(&caller(ctx).await?, &filter, &page).await.map_err(refuse)?;
+        Ok(ThingPage { items: found.items.into_iter().map(Thing::from).collect(), next: found.next })
+    }
+
+    /// A thing by id or key; null when there is none.
+    async fn thing(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Thing>> {
+        let things = &asking(ctx)?.shared.app.things;
+        Ok(or_null(things.thing(&caller(ctx).await?, &id).await)?.map(Thing::from))
+    }
+
+    /// A thing's messages, newest first. Bounds are inclusive RFC 3339 times.
+    #[expect(clippy::too_many_arguments, reason = "a field's arguments are its filter")]
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        thing: ID,
+        direction: Option<Direction>,
+        from: Option<String>,
+        to: Option<String>,
+        #[graphql(default = true)] newest_first: bool,
+        limit: Option<u32>,
+        cursor: Option<String>,
+    ) -> async_graphql::Result<MessagePage> {
+        let things = &asking(ctx)?.shared.app.things;
+        let filter = MessageFilter {
+            from: moment("from", from).map_err(refuse)?,
+            to: moment("to", to).map_err(refuse)?,
+            direction: direction.map(Into::into),
+        };
+        let page = PageRequest::new(limit, cursor).map_err(refuse)?;
+        let found = things.messages(&caller(ctx).await?, &thing, &filter, newest_first, &page).await.map_err(refuse)?;
+        Ok(MessagePage { items: found.items.into_iter().map(Message::from).collect(), next: found.next })
+    }
+
+    /// What the tenant has used of its plan.
+    async fn usage(&self, ctx: &Context<'_>) -> async_graphql::Result<Usage> {
+        let things = &asking(ctx)?.shared.app.things;
+        Ok(things.usage(&caller(ctx).await?).await.map_err(refuse)?.into())
+    }
+
+    /// The tenant's audit trail, newest first.
+    async fn audit(
+        &self,
+        ctx: &Context<'_>,
+        actor: Option<String>,
+        action: Option<String>,
+        allowed: Option<bool>,
+        limit: Option<u32>,
+        cursor: Option<String>,
+    ) -> async_graphql::Result<AuditPage> {
+        let identity = &asking(ctx)?.shared.app.identity;
+        let filter = AuditFilter { actor, action, allowed, ..AuditFilter::default() };
+        let page = PageRequest::new(limit, cursor).map_err(refuse)?;
+        let found = identity.audit(&caller(ctx).await?, &filter, &page).await.map_err(refuse)?;
+        Ok(AuditPage { items: found.items.into_iter().map(Into::into).collect(), next: found.next })
+    }
+}
+
+/// A thing to be.
+#[derive(InputObject)]
+pub(crate) struct ProvisionInput {
+    /// The handle its makers chose; made when absent.
+    key: Option<String>,
+    /// Its name; the key when absent.
+    name: Option<String>,
+    /// What sort of device.
+    kind: Option<String>,
+    /// Free labels.
+    #[graphql(default)]
+    tags: Vec<String>,
+    /// Also make a secret to sign in with over MQTT?
+    #[graphql(default)]
+    secret: bool,
+}
+
+/// What comes of provisioning.
+#[derive(Default, SimpleObject)]
+pub(crate) struct ProvisionReply {
+    success: Option<bool>,
+    code: Option<String>,
+    message: Option<String>,
+    thing: Option<Thing>,
+    /// The secret, told this once.
+    secret: Option<String>,
+}
+
+/// A message for a thing.
+#[derive(InputObject)]
+pub(crate) struct PublishInput {
+    /// The thing, by id or key.
+    thing: ID,
+    /// The payload as text.
+    text: Option<String>,
+    /// The payload as JSON, instead.
+    json: Option<async_graphql::Json<serde_json::Value>>,
+    /// The same key for the same thing within 24 hours sends once.
+    idempotency_key: Option<String>,
+    /// When it is no longer worth delivering, RFC 3339.
+    expires: Option<String>,
+}
+
+/// What comes of publishing.
+#[derive(Default, SimpleObject)]
+pub(crate) struct PublishReply {
+    success: Option<bool>,
+    code: Option<String>,
+    message: Option<String>,
+    /// What was stored, and waits for the thing.
+    stored: Option<Message>,
+    /// Was it stored before, under the same idempotency key?
+    duplicate: Option<bool>,
+}
+
+pub(crate) struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// Log in: the token is good for what `exp` in it says.
+    async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> async_graphql::Result<LoginReply> {
+        login(ctx, input).await
+    }
+
+    /// Ends the token this is called with, and no other.
+    async fn logout(&self, ctx: &Context<'_>) -> async_graphql::Result<Reply> {
+        logout(ctx).await
+    }
+
+    /// Provisions a thing.
+    async fn provision_thing(&self, ctx: &Context<'_>, input: ProvisionInput) -> async_graphql::Result<ProvisionReply> {
+        let things = &asking(ctx)?.shared.app.things;
+        let caller = caller(ctx).await?;
+        let new = NewThing {
+            key: input.key,
+            name: input.name,
+            kind: input.kind.unwrap_or_default(),
+            tags: input.tags,
+            credentials: if input.secret { Credentials::Secret } else { Credentials::None },
+            ..NewThing::default()
+        };
+        Ok(match things.provision(&caller, new).await {
+            Ok(made) => ProvisionReply {
+                success: Some(true),
+                code: Some("SUCCESS".to_owned()),
+                message: Some("Thing provisioned".to_owned()),
+                thing: Some(made.thing.into()),
+                secret: made.secret.map(|s| identity::ExposeSecret::expose_secret(&s).to_owned()),
+            },
+            Err(error) if must_not_reply(&error) => return Err(refuse(error)),
+            Err(error) => ProvisionReply {
+                success: Some(false),
+                code: Some(code(&error).to_owned()),
+                message: Some(error.to_string()),
+                ..ProvisionReply::default()
+            },
+        })
+    }
+
+    /// Deprovisions a thing: its sessions end, its certificates are revoked, its messages are gone.
+    async fn deprovision_thing(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Reply> {
+        let things = &asking(ctx)?.shared.app.things;
+        reply(things.deprovision(&caller(ctx).await?, &id).await, "SUCCESS", "Thing deprovisioned")
+    }
+
+    /// Sends a message to a thing; it waits in the thing's inbox until the thing takes it.
+    async fn publish(&self, ctx: &Context<'_>, input: PublishInput) -> async_graphql::Result<PublishReply> {
+        let things = &asking(ctx)?.shared.app.things;
+        let caller = caller(ctx).await?;
+        let outcome = async {
+            let payload = match (input.text, input.json) {
+                (Some(text), None) => Bytes::from(text),
+                (None, Some(json)) => Bytes::from(serde_json::to_vec(&json.0).map_err(model::Error::internal)?),
+                _ => return Err(model::Error::invalid("input", "takes either text or json")),
+            };
+            let outgoing = Outgoing { payload, idempotency_key: input.idempotency_key, expires: moment("expires", input.expires)? };
+            things.send(&caller, &input.thing, outgoing).await
+        };
+        Ok(match outcome.await {
+            Ok(sent) => PublishReply {
+                success: Some(true),
+                code: Some("SUCCESS".to_owned()),
+                message: Some("Message published".to_owned()),
+                stored: Some(sent.message.into()),
+                duplicate: Some(sent.duplicate),
+            },
+            Err(error) if must_not_reply(&error) => return Err(refuse(error)),
+            Err(error) => PublishReply {
+                success: Some(false),
+                code: Some(code(&error).to_owned()),
+                message: Some(error.to_string()),
+                ..PublishReply::default()
+            },
+        })
+    }
+}
+
+pub(crate) struct Live;
+
+#[Subscription]
+impl Live {
+    /// Messages as they are stored: of one thing, or of every thing of the tenant. A reader that falls behind is told so and ended.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        thing: Option<ID>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Message>> + use<>> {
+        let things = &asking(ctx)?.shared.app.things;
+        let live = things.live(&caller(ctx).await?, thing.as_ref().map(|id| id.as_str())).await.map_err(refuse)?;
+        Ok(futures_util::stream::unfold(Some(live), |live| async {
+            let mut live = live?;
+            match live.next().await? {
+                Ok(message) => Some((Ok(message.into()), Some(live))),
+                Err(_) => Some((
+                    Err(refuse(model::Error::unavailable(
+                        "this subscription fell behind; ask for the messages missed and subscribe again",
+                    ))),
+                    None,
+                )),
+            }
+        }))
+    }
+}
+
+/// Refuses documents that ask for one field under many names: each alias of `login` would be a try of its own.
+struct FewAliases;
+
+impl ExtensionFactory for FewAliases {
+    fn create(&self) -> std::sync::Arc<dyn Extension> {
+        std::sync::Arc::new(FewAliases)
+    }
+}
+
+#[async_graphql::async_trait::async_trait]
+impl Extension for FewAliases {
+    async fn parse_query(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        query: &str,
+        variables: &Variables,
+        next: NextParseQuery<'_>,
+    ) -> ServerResult<ExecutableDocument> {
+        let document = next.run(ctx, query, variables).await?;
+        let aliases: usize = document.operations.iter().map(|(_, op)| aliases(&op.node.selection_set.node)).sum::<usize>()
+            + document.fragments.values().map(|f| aliases(&f.node.selection_set.node)).sum::<usize>();
+        let logins =
+            document.operations.iter().map(|(_, op)| op.node.selection_set.node.items.iter().filter(|s| is_login(&s.node)).count()).max();
+        if aliases > ALIASES_MAX || logins.unwrap_or(0) > 1 {
+            let mut error = ServerError::new(format!("more than {ALIASES_MAX} aliases, or more than one login, in one request"), None);
+            error.extensions.get_or_insert_default().set("code", Value::from("BAD_USER_INPUT"));
+            return Err(error);
+        }
+        Ok(document)
+    }
+}
+
+fn is_login(selection: &Selection) -> bool {
+    matches!(selection, Selection::Field(field) if field.node.name.node == "login")
+}
+
+fn aliases(set: &SelectionSet) -> usize {
+    set.items
+        .iter()
+        .map(|item| match &item.node {
+            Selection::Field(field) => usize::from(field.node.alias.is_some()) + aliases(&field.node.selection_set.node),
+            Selection::InlineFragment(fragment) => aliases(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(_) => 0,
+        })
+        .sum()
+}
