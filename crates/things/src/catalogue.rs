@@ -151,6 +151,9 @@ impl Things {
             Some(Ok(id)) => Some(id),
             Some(Err(_)) => return Err(Error::invalid("cursor", "is not one that was handed out")),
         };
+        for (field, text) in [("name", &filter.name_contains), ("tag", &filter.tag), ("kind", &filter.kind)] {
+            check_text(field, text.as_deref().unwrap_or_default(), WORD)?;
+        }
         let selection = ThingSelection {
             name_contains: filter.name_contains.clone().unwrap_or_default(),
             tag: filter.tag.clone().unwrap_or_default(),

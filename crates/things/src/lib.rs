@@ -227,8 +227,9 @@ impl Things {
 
     /// The same within a transaction; the permission was checked.
     pub(crate) async fn find_in(&self, tx: &mut store::Tx, caller: &Caller, handle: &str) -> Result<Found> {
-        // Too long for any key: the look-up is spared, the answer is the same.
-        let thing = if handle.len() > Thing::NAME_MAX { None } else { tx.thing_by_handle(caller.tenant, handle).await? };
+        // No key looks like that, and PostgreSQL takes no NUL: the look-up is spared, the answer is the same.
+        let thing =
+            if handle.len() > Thing::NAME_MAX || handle.contains('\0') { None } else { tx.thing_by_handle(caller.tenant, handle).await? };
         let thing = thing.filter(|thing| match caller.principal {
             Principal::Thing(id) => id == thing.id,
             _ => true,

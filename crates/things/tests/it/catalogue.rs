@@ -133,6 +133,8 @@ async fn lists_filter_and_page(house: House) {
     assert_eq!(count(ThingFilter { kind: Some("lamp".into()), ..ThingFilter::default() }).await, 13);
     assert_eq!(count(ThingFilter { name_contains: Some("DEV-1".into()), ..ThingFilter::default() }).await, 10);
     assert_eq!(count(ThingFilter { status: Some(ThingStatus::Verified), ..ThingFilter::default() }).await, 0);
+    let odd = ThingFilter { name_contains: Some("\0".into()), ..ThingFilter::default() };
+    assert!(matches!(house.things.things(&owner, &odd, &PageRequest::max()).await, Err(Error::Invalid { field: "name", .. })));
     let wrong = PageRequest::new(None, Some("not a cursor".into())).unwrap();
     let refused = house.things.things(&owner, &ThingFilter::default(), &wrong).await;
     assert!(matches!(refused, Err(Error::Invalid { field: "cursor", .. })));
@@ -196,7 +198,7 @@ async fn another_tenants_thing_is_not_found(house: House) {
     let things = &house.things;
     let gone = |result: model::Result<()>| assert!(matches!(result, Err(Error::NotFound { what: "thing" })), "{result:?}");
     let fingerprint = CertificateFingerprint::parse(&"a".repeat(64)).unwrap();
-    let pem = house.identity.ca_certificate_pem();
+    let pem = house.identity.issue_certificate(identity::KeyKind::EcdsaP256).await.unwrap().certificate_pem;
     let (all, page) = (MessageFilter::default(), PageRequest::max());
     for handle in ["dev-1", &thing.id.to_string(), "nobody", &"x".repeat(1_000), "", "\0"] {
         let s = &stranger;

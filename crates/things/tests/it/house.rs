@@ -106,7 +106,7 @@ impl House {
     /// As the broker does it: accepted, appended, durable.
     pub async fn publish(&self, thing: &Thing, payload: &str) -> model::Result<()> {
         let message = self.things.accept(&self.as_thing(thing), inbound(thing.id, payload))?;
-        let ticket = self.journal.append(message, Durability::Memory)?;
+        let ticket = self.journal.append(message, Durability::Flush)?;
         Ok(self.journal.durable(ticket.seq).await?)
     }
 
