@@ -10,6 +10,7 @@ use crate::codec::{Input, put_tomb, take_tomb};
 use crate::disk::{self, DiskFile};
 use crate::memindex::Summary;
 use crate::segment::SegmentHeader;
+use crate::shared::Policy;
 use crate::state::{Inbox, Keys, Remembered, Retained, State};
 use crate::{Faults, InboxId, JournalError};
 
@@ -35,6 +36,7 @@ pub(crate) struct Checkpoint {
     pub next_seq: u64,
     pub state: State,
     pub keys: Keys,
+    pub policy: Policy,
     pub sealed: Vec<SealedSegment>,
 }
 
@@ -53,7 +55,7 @@ pub(crate) struct Position {
 }
 
 /// The bytes of a checkpoint.
-pub(crate) fn encode(position: Position, state: &State, keys: &Keys, sealed: &[SealedSegment]) -> Vec<u8> {
+pub(crate) fn encode(position: Position, state: &State, keys: &Keys, policy: &Policy, sealed: &[SealedSegment]) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096 + state.pending * 8 + keys.map.len() * 48);
     out.extend_from_slice(MAGIC);
     for n in [position.number, position.segment, position.offset, position.next_seq] {
@@ -69,6 +71,12 @@ pub(crate) fn encode(position: Position, state: &State, keys: &Keys, sealed: &[S
         put(&mut out, s.summary.last_seq);
         out.extend_from_slice(&s.summary.min_at.to_le_bytes());
         out.extend_from_slice(&s.summary.max_at.to_le_bytes());
+    }
+    out.extend_from_slice(&policy.default.unwrap_or(i64::MAX).to_le_bytes());
+    put(&mut out, policy.keep.len() as u64);
+    for (tenant, keep) in &policy.keep {
+        out.extend_from_slice(tenant.0.as_bytes());
+        out.extend_from_slice(&keep.to_le_bytes());
     }
     put(&mut out, state.inboxes.len() as u64);
     for (id, inbox) in &state.inboxes {
@@ -152,6 +160,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         let (end, dead) = (i.u64()?, i.u64()?);
         let summary = Summary { records: i.u64()?, last_seq: i.u64()?, min_at: i.i64()?, max_at: i.i64()? };
         checkpoint.sealed.push(SealedSegment { header, end, summary, dead });
+    }
+    checkpoint.policy.default = Some(i.i64()?);
+    for _ in 0..i.u64()? {
+        checkpoint.policy.keep.insert(TenantId(i.uuid()?), i.i64()?);
     }
     for _ in 0..i.u64()? {
         let id = InboxId(i.uuid()?);

@@ -310,7 +310,7 @@ impl Committer {
         let sealed = self.shared.sealed();
         let position = Position { number, segment: self.active.header.id, offset: self.end, next_seq };
         let (state, keys) = (self.shared.state.lock(), self.shared.keys.lock());
-        let checkpoint = checkpoint::encode(position, &state, &keys, &sealed);
+        let checkpoint = checkpoint::encode(position, &state, &keys, &self.shared.policy.read(), &sealed);
         Cut { segments: self.shared.segments(), end: self.end, number, checkpoint }
     }
 

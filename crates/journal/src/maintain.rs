@@ -122,7 +122,7 @@ impl<'a> Step<'a> {
         let list = self.shared.segments();
         let sealed = list.split_last().map_or(&[][..], |(_, sealed)| sealed);
         for segment in sealed.iter().filter(|s| s.memory().is_some()) {
-            // Its index could not be written when it was sealed.
+            // Its index is not written yet, or could not be.
             keeper::seal(self.shared, segment)?;
         }
         let mut dropped = 0;
@@ -192,7 +192,8 @@ impl<'a> Step<'a> {
         };
         let sealed = list.split_last().map_or(&[][..], |(_, sealed)| sealed);
         let mut chosen: Vec<Arc<Segment>> = Vec::new();
-        for segment in sealed {
+        let sealed: Vec<_> = sealed.iter().filter(|s| s.memory().is_none()).cloned().collect();
+        for segment in &sealed {
             let (records, marked) = (segment.summary().records, segment.dead.load(Ordering::Relaxed));
             let dead = self.dead_in(segment)?;
             let overdue = marked > 0 && dead > 0 && segment.summary().max_at < self.now.saturating_sub(GRACE);
@@ -206,7 +207,7 @@ impl<'a> Step<'a> {
             }
         }
         if chosen.is_empty() {
-            chosen = small_run(sealed, self.shared.options.segment_bytes);
+            chosen = small_run(&sealed, self.shared.options.segment_bytes);
         }
         let Some(last) = chosen.last() else { return Ok(()) };
         if last.header.id >= oldest {

@@ -106,7 +106,7 @@ pub(crate) fn open(options: Options) -> Result<Opened, JournalError> {
         watches: Mutex::default(),
         live: Arc::new(Live::default()),
         recent: Mutex::new(Recent::default()),
-        policy: RwLock::default(),
+        policy: RwLock::new(checkpoint.policy),
         health: Mutex::new(None),
         healthy: AtomicBool::new(true),
         closed: AtomicBool::new(false),
