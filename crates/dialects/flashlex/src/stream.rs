@@ -8,9 +8,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use edge::Stopping;
 use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use identity::Change;
@@ -38,7 +39,14 @@ const STEP: u32 = 100;
 /// A message's id and its time are made at almost the same moment; this covers the difference, and a clock that was set.
 const SLACK: SignedDuration = SignedDuration::from_secs(2);
 
-pub(crate) async fn stream(State(app): Shared, user: User, Handle(handle): Handle, filter: Filter, headers: HeaderMap) -> Answer {
+pub(crate) async fn stream(
+    State(app): Shared,
+    user: User,
+    Handle(handle): Handle,
+    filter: Filter,
+    stopping: Option<Extension<Stopping>>,
+    headers: HeaderMap,
+) -> Answer {
     let thing = app.things.thing(&user.caller, &handle).await?;
     // First the live stream, then the history: what is stored in between is in both.
     let live = app.things.live(&user.caller, Some(&handle)).await?;
@@ -58,6 +66,7 @@ pub(crate) async fn stream(State(app): Shared, user: User, Handle(handle): Handl
         recheck,
         sent: Sent::default(),
         gap: last.and_then(Gap::after),
+        stopping: stopping.map(|Extension(stopping)| stopping),
         ready: VecDeque::new(),
     };
     let events = unfold(feed, |mut feed| async move {
@@ -91,6 +100,7 @@ struct Feed {
     sent: Sent,
     gap: Option<Gap>,
     ready: VecDeque<Message>,
+    stopping: Option<Stopping>,
 }
 
 impl Feed {
@@ -109,6 +119,7 @@ impl Feed {
                 continue;
             }
             tokio::select! {
+                () = stopped(self.stopping.as_ref()) => return None,
                 next = self.live.next() => match next? {
                     Ok(message) => self.ready.extend(self.direction.is_none_or(|d| d == message.direction).then_some(message)),
                     Err(_lagged) => self.gap = Some(Gap::since(self.position)),
@@ -139,6 +150,14 @@ impl Feed {
         self.app.identity.verify(&self.token, &TOKENS).await.ok()?;
         let thing = self.app.things.thing(&self.caller, &self.handle).await.ok()?;
         (thing.id == self.thing.id).then_some(())
+    }
+}
+
+/// Waits for the gateway's end.
+async fn stopped(stopping: Option<&Stopping>) {
+    match stopping {
+        Some(Stopping(token)) => token.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 
