@@ -55,11 +55,21 @@ pub(crate) enum Reach {
 }
 
 /// May the caller change this user, and how far? Who is not of the caller's tenant is not there at all; nobody may lay
-/// hands on an operator, or on someone above themselves: a password set or a key made would be theirs to use.
+/// hands on an operator, or on someone above themselves: a password set or a key made would be theirs to use. For the
+/// same reason a token with less than all its user may do does not reach that user's own account.
 pub(crate) async fn reach(tx: &mut Tx, caller: &Caller, target: &UserRecord) -> Result<Reach> {
     let id = target.user.id;
     if caller.user() == Some(id) {
-        return Ok(Reach::Oneself);
+        let own = match tx.membership(caller.tenant, id).await? {
+            _ if target.user.operator => Permissions::all(),
+            Some(membership) => membership.role.permissions(),
+            None => Permissions::NONE,
+        };
+        return if covers(caller.permissions, own) {
+            Ok(Reach::Oneself)
+        } else {
+            Err(Error::Forbidden(Denial::Rule("this token does not allow all that its user may do; sign in with the password")))
+        };
     }
     if caller.permissions.has(Permission::Operate) {
         return Ok(Reach::Account);

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::{ApiKey, ApiKeyId, Clock, Membership, Permission, Permissions, Result, Role, SessionId, TenantId, ThingId, UserId, normalize_email};
+use model::{
+    ApiKey, ApiKeyId, Clock, Membership, Permission, Permissions, Result, Role, SessionId, TenantId, ThingId, UserId, normalize_email,
+};
 use parking_lot::RwLock;
 use store::{ClientRecord, Db, UserRecord};
 

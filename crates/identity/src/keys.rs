@@ -49,8 +49,8 @@ pub(crate) struct SigningKey {
 // jsonwebtoken parses (and checks) an RSA key anew for each signature, which costs as much as signing; so keys are kept parsed.
 enum Signer {
     Rsa(Box<RsaKeyPair>),
-    Ed(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Ed(Box<Ed25519KeyPair>),
+    Hmac(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -70,10 +70,10 @@ impl SigningKey {
                 let pair = Ed25519KeyPair::from_pkcs8(&private).map_err(|_| broken("not an Ed25519 key"))?;
                 let public = pair.public_key().as_ref().to_vec();
                 let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(&public)});
-                (Signer::Ed(pair), DecodingKey::from_ed_der(&public), Some(jwk))
+                (Signer::Ed(Box::new(pair)), DecodingKey::from_ed_der(&public), Some(jwk))
             }
             Algorithm::Hs512 => {
-                let key = hmac::Key::new(hmac::HMAC_SHA512, &private);
+                let key = Box::new(hmac::Key::new(hmac::HMAC_SHA512, &private));
                 (Signer::Hmac(key), DecodingKey::from_secret(&private), None)
             }
         };

@@ -21,10 +21,12 @@ mod pki;
 mod provision;
 mod registration;
 mod secret;
+mod shapes;
 mod sign_in;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod thing_tokens;
 mod tokens;
 mod types;
 mod users;
@@ -48,6 +50,7 @@ pub use pki::CERTIFICATE_MAX;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{certificate_fingerprint, hash_secret, random_secret, same_hash};
 pub use tokens::{ANY_AUDIENCE, TOKEN_MAX};
+pub use shapes::*;
 pub use types::*;
 
 /// How often audit lines are written.
@@ -169,7 +172,7 @@ impl Identity {
         let inner = &self.inner;
         inner.keys.reload(&inner.db, &inner.sealer).await?;
         inner.tokens.reload(&inner.db, self.clock().now()).await?;
-        if inner.looks.fetch_add(1, Ordering::AcqRel) % LOOKS_PER_PRUNE == 0 {
+        if inner.looks.fetch_add(1, Ordering::AcqRel).is_multiple_of(LOOKS_PER_PRUNE) {
             self.prune().await?;
         }
         Ok(())

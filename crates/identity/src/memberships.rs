@@ -1,6 +1,7 @@
 //! Memberships: who belongs to the caller's tenant, and as what.
 
-use model::{Caller, Error, Membership, Page, PageRequest, Permission, Result, Role, UserId};
+use jiff::SignedDuration;
+use model::{Caller, Error, Membership, Page, PageRequest, Permission, Result, Role, TenantId, UserId};
 use store::Tx;
 
 use crate::access::{self, cursor};
@@ -33,11 +34,22 @@ impl Identity {
         if tx.membership(caller.tenant, user).await?.is_some() {
             return Err(Error::conflict("member", "is one already; change the role instead"));
         }
-        let membership = Membership { tenant: caller.tenant, user, role, created: self.clock().now() };
+        let membership = self.joining(&mut tx, caller.tenant, user, role).await?;
         tx.set_membership(&membership).await?;
         tx.commit().await?;
         self.inner.announce(Change::MemberChanged { tenant: caller.tenant, user, removed: false });
         Ok(membership)
+    }
+
+    /// A new membership, younger than every other of the user: the oldest is its home.
+    pub(crate) async fn joining(&self, tx: &mut Tx, tenant: TenantId, user: UserId, role: Role) -> Result<Membership> {
+        let now = self.clock().now();
+        let youngest = tx.memberships_of(user).await?.last().map(|m| m.created);
+        let created = match youngest.and_then(|at| at.checked_add(SignedDuration::from_micros(1)).ok()) {
+            Some(after) if after > now => after,
+            _ => now,
+        };
+        Ok(Membership { tenant, user, role, created })
     }
 
     /// Gives a member another role. Nobody gives or takes a role above their own; the last owner stays one.
@@ -78,9 +90,8 @@ impl Identity {
         let mut tx = self.inner.db.begin().await?;
         tx.lock_tenant(caller.tenant).await?;
         let old = tx.membership(caller.tenant, user).await?.ok_or(Error::not_found("member"))?;
-        if !leaving {
-            access::may_grant(&mut tx, caller, old.role).await?;
-        }
+        let record = tx.user(user).await?.ok_or(Error::not_found("member"))?;
+        access::reach(&mut tx, caller, &record).await?;
         keep_an_owner(&mut tx, &old).await?;
         tx.delete_api_keys_of(caller.tenant, user).await?;
         tx.delete_membership(caller.tenant, user).await?;

@@ -174,7 +174,7 @@ impl Identity {
         let old = tx.membership(caller.tenant, user).await?;
         let membership = match &old {
             Some(old) => Membership { role, ..old.clone() },
-            None => Membership { tenant: caller.tenant, user, role, created: self.clock().now() },
+            None => self.joining(&mut tx, caller.tenant, user, role).await?,
         };
         let outcome = match old {
             None => Outcome::Created,

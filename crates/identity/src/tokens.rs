@@ -24,8 +24,6 @@ use crate::{Algorithm, AuditEvent, Change, Identity, IssuedToken, SignedIn, Toke
 pub const TOKEN_MAX: usize = 8_192;
 /// A profile's `audience` when each token names its own (a realm of Keycloak's kind names the client); it is not compared then.
 pub const ANY_AUDIENCE: &str = "*";
-/// How far the clock of a thing that signs its own tokens may be off (contracts/flashlex.md 3.4).
-const THING_LEEWAY: i64 = 60;
 const SEEN_MAX: usize = 100_000;
 
 pub(crate) const INVALID: Error = Error::Unauthenticated { reason: "the token is not valid" };
@@ -187,7 +185,8 @@ impl Identity {
         let expires = second(issued.checked_add(lifetime).map_err(|_| Error::internal("the end of time"))?)?;
         let mut claims = claims(token_id, issued, expires);
         let (role, permissions) = describe(caller.permissions);
-        let own = Own { profile: profile.name.to_owned(), tenant: caller.tenant, kind, id: id.clone(), role, permissions, key: api_key, session };
+        let own =
+            Own { profile: profile.name.to_owned(), tenant: caller.tenant, kind, id: id.clone(), role, permissions, key: api_key, session };
         claims.entry("sub").or_insert_with(|| Value::String(id));
         claims.insert("iss".to_owned(), Value::String((profile.issuer)(&self.public_url())));
         match profile.audience {
@@ -214,7 +213,7 @@ impl Identity {
         }
         let tokens = &self.inner.tokens;
         // The profile's name is part of the key: a token seen by one profile is unknown to another.
-        let key = secret::sha256(&[profile.name.as_bytes(), b"\0", token.as_bytes()].concat());
+        let key = secret::sha256_of(&[profile.name.as_bytes(), b"\0", token.as_bytes()]);
         let seen = tokens.seen.read().get(&key).cloned();
         let verified = match seen {
             Some(verified) => verified,
@@ -310,7 +309,7 @@ impl Identity {
         inner.keys.verifying(kid).ok_or(INVALID)
     }
 
-    fn check_times(&self, exp: i64, nbf: Option<i64>, leeway: i64) -> Result<()> {
+    pub(crate) fn check_times(&self, exp: i64, nbf: Option<i64>, leeway: i64) -> Result<()> {
         let now = self.clock().now().as_second();
         if now >= exp.saturating_add(leeway) {
             return Err(EXPIRED);
@@ -319,53 +318,6 @@ impl Identity {
             return Err(Error::Unauthenticated { reason: "the token is not valid yet" });
         }
         Ok(())
-    }
-
-    /// Whom a token speaks for that a thing signed itself (contracts/flashlex.md 3.4): RS256 with the key of one of its
-    /// active certificates; `kid` is `handle` (thing key or id), `iss` is `urn:thing:{handle}`, `aud` `urn:flashlex:{handle}`;
-    /// `exp` is required; the thing's clock may be 60 s off.
-    pub async fn verify_thing_token(&self, handle: &str, token: &str) -> Result<Caller> {
-        #[derive(Deserialize)]
-        struct ThingClaims {
-            iss: String,
-            aud: String,
-            exp: i64,
-            #[serde(default)]
-            nbf: Option<i64>,
-        }
-        if token.len() > TOKEN_MAX || handle.len() > model::Thing::NAME_MAX {
-            return Err(INVALID);
-        }
-        let header = read_header(token)?;
-        if header.alg != jsonwebtoken::Algorithm::RS256 || header.kid.as_deref() != Some(handle) {
-            return Err(INVALID);
-        }
-        let mut tx = self.inner.db.read().await?;
-        let mut things = tx.thing_credentials(handle).await?;
-        if let Ok(id) = handle.parse::<ThingId>()
-            && !things.iter().any(|t| t.thing == id)
-        {
-            things.extend(tx.thing_credential(id).await?);
-        }
-        for thing in things {
-            for pem in tx.thing_public_keys(thing.tenant, thing.thing, self.clock().now()).await? {
-                // A certificate of another kind of key does not sign RS256.
-                let Ok(key) = DecodingKey::from_rsa_pem(pem.as_bytes()) else { continue };
-                let Ok(claims) = check_signature::<ThingClaims>(token, &key, Algorithm::Rs256) else { continue };
-                if claims.iss != format!("urn:thing:{handle}") || claims.aud != format!("urn:flashlex:{handle}") {
-                    return Err(INVALID);
-                }
-                self.check_times(claims.exp, claims.nbf, THING_LEEWAY)?;
-                return Ok(Caller {
-                    tenant: thing.tenant,
-                    principal: Principal::Thing(thing.thing),
-                    permissions: thing_permissions(),
-                    request: RequestId(Uuid::nil()),
-                    address: None,
-                });
-            }
-        }
-        Err(INVALID)
     }
 
     /// Revokes a token. By its text: its own bearer may, an operator, and whoever may change users (clients, things) of
@@ -523,7 +475,7 @@ pub(crate) fn compact(key: &SigningKey, typ: Option<&str>, claims: &Map<String, 
 }
 
 /// A header that asks for nothing we do not know: no key of its own, no critical extension, no compression.
-fn read_header(token: &str) -> Result<Header> {
+pub(crate) fn read_header(token: &str) -> Result<Header> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| INVALID)?;
     let plain = header.crit.is_none()
         && header.jwk.is_none()
@@ -537,7 +489,7 @@ fn read_header(token: &str) -> Result<Header> {
 }
 
 /// Checks the signature and reads the claims. Times, issuer and audience are the caller's to check, on our clock.
-fn check_signature<T: serde::de::DeserializeOwned>(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<T> {
+pub(crate) fn check_signature<T: serde::de::DeserializeOwned>(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<T> {
     let mut validation = Validation::new(match algorithm {
         Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
