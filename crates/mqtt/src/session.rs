@@ -22,7 +22,7 @@ pub(crate) struct Tenant {
     pub id: TenantId,
     pub tree: RwLock<Tree<Entry>>,
     pub retained: RwLock<Retained>,
-    pub sessions: Mutex<HashMap<Box<str>, Arc<Session>>>,
+    pub sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
     /// Persistent sessions; while there are none, a publish need not look for queues.
     pub durable: AtomicUsize,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Session {
     /// Grows with time, never used twice; 0 is nobody.
     pub key: u64,
     pub tenant: Arc<Tenant>,
-    pub client_id: Box<str>,
+    pub client_id: Arc<str>,
     /// Its queue in the journal.
     pub inbox: InboxId,
     /// Whose it is.

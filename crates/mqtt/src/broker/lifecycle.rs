@@ -44,7 +44,7 @@ impl<H: Host> Broker<H> {
                     Some(session) => Arc::clone(session),
                     None => {
                         let session = self.new_session(&tenant, client_id, &principal, State::Online(Arc::clone(peer)), expiry);
-                        sessions.insert(client_id.into(), Arc::clone(&session));
+                        sessions.insert(Arc::clone(&session.client_id), Arc::clone(&session));
                         return Ok(Claim { session, flow: Box::default(), present: false });
                     }
                 }
@@ -318,7 +318,7 @@ impl<H: Host> Broker<H> {
                 session.mail.lock().ends_at = Some(ends);
                 self.watch(ends, &session);
             }
-            tenant.sessions.lock().insert(saved.client_id.into(), session);
+            tenant.sessions.lock().insert(Arc::clone(&session.client_id), session);
         }
     }
 }

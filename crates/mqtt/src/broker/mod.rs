@@ -98,8 +98,8 @@ impl<H: Host> Broker<H> {
             return;
         }
         // In a box of its own, so that an idle connection does not keep the room a handshake needs.
-        let Some(connection) = Box::pin(connection::handshake(self, stream, meta)).await else { return };
-        Box::pin(connection.run()).await;
+        let Some(mut connection) = Box::pin(connection::handshake(self, stream, meta)).await else { return };
+        connection.run().await;
     }
 
     /// Ends matching connections at once (revocation, deprovisioning), with DISCONNECT on MQTT 5; answers how many. The sessions of

@@ -36,7 +36,7 @@ impl From<DecodeError> for No {
 }
 
 /// Reads CONNECT and answers it; `None` when the stream is over or the client refused.
-pub(crate) async fn handshake<H, S>(broker: &Arc<Broker<H>>, mut stream: S, meta: StreamMeta) -> Option<Connection<'_, H, S>>
+pub(crate) async fn handshake<H, S>(broker: &Arc<Broker<H>>, mut stream: S, meta: StreamMeta) -> Option<Box<Connection<'_, H, S>>>
 where
     H: Host,
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -153,7 +153,7 @@ async fn establish<'b, H, S>(
     peer: Arc<Peer>,
     client_id: String,
     assigned: bool,
-) -> Option<Connection<'b, H, S>>
+) -> Option<Box<Connection<'b, H, S>>>
 where
     H: Host,
     S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -207,7 +207,7 @@ where
         // From here on a DISCONNECT can't make a session persistent that was not (3.14.2.2.2).
         transient: expiry == 0,
     };
-    let mut connection = Connection::new(broker, stream, level, peer, claim.session, claim.flow, client, keep_alive);
+    let mut connection = Box::new(Connection::new(broker, stream, level, peer, claim.session, claim.flow, client, keep_alive));
     connection.will = connect.will.as_ref().map(|will| {
         Box::new(WillMessage {
             topic: will.topic.into(),

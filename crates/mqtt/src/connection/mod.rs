@@ -174,7 +174,7 @@ where
     }
 
     /// Runs to the end.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         let stop = match Box::pin(self.resume()).await {
             Ok(()) => self.steps().await,
             Err(stop) => stop,

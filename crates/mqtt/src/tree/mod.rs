@@ -3,11 +3,14 @@
 //! One node a level; a match walks the topic's levels and at each looks at three places: the level itself, `+` and `#`. What it costs
 //! follows the topic's depth and what it finds, not how many subscriptions there are.
 
+mod children;
 mod retained;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use retained::Retained;
+
+use children::Children;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +28,7 @@ pub(crate) struct Tree<E> {
 }
 
 struct Node<E> {
-    children: HashMap<Box<str>, Node<E>>,
+    children: Children<Node<E>>,
     plus: Option<Box<Node<E>>>,
     here: Leaf<E>,
     below: Leaf<E>,
@@ -59,7 +62,7 @@ impl<E> Default for Leaf<E> {
 
 impl<E> Default for Node<E> {
     fn default() -> Self {
-        Self { children: HashMap::new(), plus: None, here: Leaf::default(), below: Leaf::default() }
+        Self { children: Children::default(), plus: None, here: Leaf::default(), below: Leaf::default() }
     }
 }
 
@@ -78,12 +81,7 @@ impl<E: Keyed> Tree<E> {
             match level {
                 "#" => below = true,
                 "+" => node = node.plus.get_or_insert_default(),
-                // Looked up twice when new: the usual case, an existing node, then needs no owned key.
-                _ if node.children.contains_key(level) => match node.children.get_mut(level) {
-                    Some(child) => node = child,
-                    None => return false,
-                },
-                _ => node = node.children.entry(level.into()).or_default(),
+                _ => node = node.children.get_or_insert(level),
             }
         }
         let leaf = if below { &mut node.below } else { &mut node.here };
@@ -109,6 +107,10 @@ impl<E: Keyed> Tree<E> {
                 true
             }
             Err(at) => {
+                // Most filters have one subscriber, so no room is made for more.
+                if list.len() < 2 {
+                    list.reserve_exact(1);
+                }
                 list.insert(at, entry);
                 self.len += 1;
                 false
@@ -174,9 +176,6 @@ impl<E: Keyed> Node<E> {
                 let removed = child.remove(group, rest, key);
                 if child.is_empty() {
                     self.children.remove(level);
-                    if self.children.is_empty() {
-                        self.children = HashMap::new();
-                    }
                 }
                 removed
             }

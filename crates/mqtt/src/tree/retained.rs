@@ -1,10 +1,12 @@
 //! Retained messages by topic.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use journal::{Record, Seq};
 use model::Timestamp;
+
+use super::children::Children;
 
 /// The newest retained message of each topic.
 #[derive(Default)]
@@ -16,7 +18,7 @@ pub(crate) struct Retained {
 
 #[derive(Default)]
 struct Node {
-    children: HashMap<Box<str>, Node>,
+    children: Children<Node>,
     slot: Option<Slot>,
 }
 
@@ -32,7 +34,7 @@ impl Retained {
         let topic = record.topic_str();
         let mut node = &mut self.root;
         for level in topic.split('/') {
-            node = node.children.entry(level.into()).or_default();
+            node = node.children.get_or_insert(level);
         }
         if node.slot.as_ref().is_some_and(|slot| slot.seq >= record.seq) {
             return;
@@ -125,7 +127,7 @@ impl Node {
             self.slot = None;
             removed += 1;
         }
-        self.children.retain(|_, child| {
+        self.children.retain(|child| {
             removed += child.prune(drop_it);
             child.slot.is_some() || !child.children.is_empty()
         });
