@@ -12,11 +12,11 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
-/** Text with paragraphs at blank lines and code between backticks. */
-export function prose(text = "") {
-  return text.split(/\n\s*\n/).filter(Boolean).map((paragraph) =>
-    h("p", {}, paragraph.split(/`([^`]*)`/).map((part, i) => (i % 2 ? h("code", {}, part) : part))));
-}
+/** Text with code between backticks. */
+export const inline = (text = "") => text.split(/`([^`]*)`/).map((part, i) => (i % 2 ? h("code", {}, part) : part));
+
+/** Text with paragraphs at blank lines. */
+export const prose = (text = "") => text.split(/\n\s*\n/).filter(Boolean).map((paragraph) => h("p", {}, inline(paragraph)));
 
 /** What a reference points at; anything else is itself. */
 export function resolve(doc, node) {
@@ -81,7 +81,7 @@ export function show(doc, node, depth = 0) {
     const head = [h("code", {}, name), " ", h("span", { className: "type" }, typeName(doc, member)),
       schema.required?.includes(name) ? h("span", { className: "must" }, " required") : ""];
     const words = about(doc, member, resolve(doc, member).description);
-    if (!inner.properties) return h("li", {}, head, words);
+    if (!Object.keys(inner.properties ?? {}).length) return h("li", {}, head, words);
     return h("li", {}, h("details", {}, h("summary", {}, head), words, show(doc, inner, depth + 1)));
   }));
 }

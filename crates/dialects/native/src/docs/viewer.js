@@ -1,5 +1,5 @@
 // The API pages: choose a document, find an operation, read it, try it.
-import { about, example, h, prose, resolve, show, typeName } from "/docs/schema.js";
+import { about, example, h, inline, prose, resolve, show, typeName } from "/docs/schema.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 const $ = (id) => document.getElementById(id);
@@ -51,7 +51,7 @@ function responses(doc, op) {
   return Object.entries(op.responses ?? {}).map(([status, node]) => {
     const answer = resolve(doc, node);
     const schema = Object.values(answer.content ?? {})[0]?.schema ?? answer.schema;
-    return h("details", {}, h("summary", {}, h("code", {}, status), " ", answer.description ?? ""),
+    return h("details", {}, h("summary", {}, h("code", {}, status), " ", inline(answer.description)),
       schema && show(doc, schema), schema && h("pre", { tabIndex: 0 }, pretty(example(doc, schema))));
   });
 }
@@ -134,7 +134,7 @@ function keepToken(text) {
 
 function tryIt(doc, op, fields) {
   const preset = op.body && pretty(op.body.example ?? example(doc, op.body.schema));
-  const body = op.body && h("textarea", { "aria-label": "Request body", value: preset, spellcheck: false });
+  const body = op.body && h("textarea", { "aria-label": "Request body", value: preset, spellcheck: false, rows: Math.min(24, preset.split("\n").length + 1) });
   const out = h("div", { "aria-live": "polite" });
   const command = h("pre", { tabIndex: 0 });
   const go = h("button", { type: "submit", className: "go" }, "Send");
