@@ -216,7 +216,7 @@ impl Things {
         tx.delete_thing(caller.tenant, thing.id).await?;
         // With the row goes a note that its messages must be forgotten; whoever finds it, now or after a crash, does that.
         self.commit_named(tx, caller.tenant, thing.id, Some(&thing.name), None).await?;
-        self.inner.gone.write().insert(thing.id);
+        self.mark_gone(thing.id);
         self.inner.certificates.forget(thing.id);
         self.inner.identity.thing_removed(thing.id);
         // Before the journal forgets it, which may take a while.

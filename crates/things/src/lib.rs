@@ -15,7 +15,7 @@ mod period;
 mod topics;
 mod types;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub fn thing_permissions() -> Permissions {
 const ORPHAN_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// Steps of retention in one call of [`Things::maintain`].
 const RETENTION_STEPS: usize = 4;
+/// Whoever held a connection of a thing that is gone has lost it long before.
+const GONE: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 /// A list of names read from a database that other nodes write too is good for this long.
 const NAMES_FRESH: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
@@ -62,8 +64,8 @@ struct Inner {
     tenants: RwLock<HashMap<TenantId, Arc<counters::TenantState>>>,
     ledger: tokio::sync::Mutex<counters::Ledger>,
     certificates: certificates::Cache,
-    /// Deprovisioned since the start: nothing more is accepted for them, whoever still holds a connection.
-    gone: RwLock<HashSet<ThingId>>,
+    /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
+    gone: RwLock<HashMap<ThingId, Timestamp>>,
     ended: broadcast::Sender<Ended>,
 }
 
@@ -198,12 +200,20 @@ impl Things {
     }
 
     pub(crate) async fn forget(&self, tenant: TenantId, thing: ThingId) -> Result<()> {
-        self.inner.gone.write().insert(thing);
+        self.mark_gone(thing);
         self.inner.journal.forget(tenant, thing).await?;
         let mut tx = self.inner.db.begin().await?;
         tx.thing_forgotten(thing).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// From now on nothing is accepted for the thing.
+    pub(crate) fn mark_gone(&self, thing: ThingId) {
+        let now = self.now();
+        let mut gone = self.inner.gone.write();
+        gone.retain(|_, at| now.duration_since(*at) < GONE);
+        gone.insert(thing, now);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

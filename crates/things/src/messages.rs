@@ -130,7 +130,7 @@ impl Things {
     }
 
     fn is_gone(&self, thing: ThingId) -> bool {
-        self.inner.gone.read().contains(&thing)
+        self.inner.gone.read().contains_key(&thing)
     }
 
     /// UTF-8 without NUL or wildcards, not too long; empty for an outbound message that has no topic of its own.
