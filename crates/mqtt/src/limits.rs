@@ -36,6 +36,8 @@ pub struct Limits {
     pub max_properties: usize,
     /// Connections at a time; further ones are closed at once.
     pub max_connections: usize,
+    /// Sessions of one tenant, connected or not; a further client id is refused (0x97; 5).
+    pub max_sessions_per_tenant: usize,
     /// Bytes waiting in one connection's write buffer before it stops collecting more.
     pub max_write_buffer: usize,
     /// Prefix of the Response Information handed out on request, as `PREFIX/CLIENT-ID`; none hands out nothing.
@@ -60,6 +62,7 @@ impl Default for Limits {
             max_client_id: 256,
             max_properties: 16 << 10,
             max_connections: 1_000_000,
+            max_sessions_per_tenant: 1_000_000,
             max_write_buffer: 64 << 10,
             response_prefix: None,
         }

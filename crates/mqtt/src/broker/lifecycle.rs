@@ -9,6 +9,7 @@ use journal::InboxId;
 use model::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::publish::after;
 use super::{Broker, count};
@@ -21,6 +22,8 @@ pub(crate) struct Claim {
     pub session: Arc<Session>,
     pub flow: Box<Flow>,
     pub present: bool,
+    /// Its expiry is not the one the host keeps.
+    pub changed: bool,
 }
 
 /// What a look at the table of sessions leads to.
@@ -42,10 +45,11 @@ impl<H: Host> Broker<H> {
                 let mut sessions = tenant.sessions.lock();
                 match sessions.get(client_id) {
                     Some(session) => Arc::clone(session),
+                    None if sessions.len() >= self.limits.max_sessions_per_tenant => return Err(Reason::QuotaExceeded),
                     None => {
                         let session = self.new_session(&tenant, client_id, &principal, State::Online(Arc::clone(peer)), expiry);
                         sessions.insert(Arc::clone(&session.client_id), Arc::clone(&session));
-                        return Ok(Claim { session, flow: Box::default(), present: false });
+                        return Ok(Claim { session, flow: Box::default(), present: false, changed: false });
                     }
                 }
             };
@@ -56,11 +60,17 @@ impl<H: Host> Broker<H> {
             released.as_mut().enable();
             match self.step(&found, peer, clean, expiry) {
                 Step::Resumed(claim) => return Ok(claim),
-                Step::Wait => released.await,
+                // The old connection finishes what it has taken in; if the disk hangs, that is not this client's to wait for.
+                Step::Wait => timeout(self.limits.connect_timeout, released).await.map_err(|_| Reason::ServerUnavailable)?,
                 Step::Clean(flow, will) => {
-                    unsubscribe_all(&found, &flow);
-                    self.publish_pending(will).await;
-                    self.clear(&found).await;
+                    // In a task of its own: were this connection dropped half way, nobody could use the client id again.
+                    let (broker, found) = (Arc::clone(self), Arc::clone(&found));
+                    let clearing = tokio::spawn(async move {
+                        unsubscribe_all(&found, &flow);
+                        broker.publish_pending(will).await;
+                        broker.clear(&found).await;
+                    });
+                    let _ = clearing.await;
                 }
             }
         }
@@ -79,16 +89,22 @@ impl<H: Host> Broker<H> {
                 session.kill(Reason::SessionTakenOver);
                 Step::Wait
             }
-            State::Offline(flow) if clean => Step::Clean(flow, mail.will.take()),
             State::Offline(flow) => {
+                let ends_at = mail.ends_at.take();
+                let will = mail.will.take();
+                for at in ends_at.into_iter().chain(will.as_ref().map(|will| will.at)) {
+                    self.timers.lock().remove(&(at.as_microsecond(), session.key));
+                }
+                // Its time may be over without the clockwork having come by.
+                if clean || ends_at.is_some_and(|at| at <= self.clock.now()) {
+                    return Step::Clean(flow, will);
+                }
                 mail.state = State::Online(Arc::clone(peer));
                 mail.kill = None;
-                mail.ends_at = None;
-                mail.will = None;
-                mail.expiry = expiry;
+                let changed = std::mem::replace(&mut mail.expiry, expiry) != expiry;
                 drop(mail);
                 self.set_persistent(session, expiry > 0);
-                Step::Resumed(Claim { session: Arc::clone(session), flow, present: true })
+                Step::Resumed(Claim { session: Arc::clone(session), flow, present: true, changed })
             }
         }
     }
@@ -191,22 +207,20 @@ impl<H: Host> Broker<H> {
         if ends {
             mail.ends_at = Some(now);
         }
-        let (mut at_once, mut look) = (None, mail.ends_at);
+        let (mut at_once, mut due) = (None, None);
         if let Some(will) = will {
             if will.delay == 0 || ends {
                 at_once = Some(will);
             } else {
                 let at = after(now, will.delay);
-                look = Some(look.map_or(at, |ends| ends.min(at)));
+                due = Some(at);
                 mail.will = Some(Box::new(PendingWill { at, peer: Arc::clone(peer), will }));
             }
         }
         let ends_at = mail.ends_at;
         drop(mail);
-        if !ends {
-            for at in [look, ends_at].into_iter().flatten() {
-                self.watch(at, session);
-            }
+        for at in [due, ends_at].into_iter().flatten() {
+            self.watch(at, session);
         }
         (ends, at_once)
     }
@@ -246,13 +260,13 @@ impl<H: Host> Broker<H> {
         loop {
             let mut released = std::pin::pin!(session.released.notified());
             released.as_mut().enable();
-            {
+            let offline = {
                 let mut mail = session.mail.lock();
                 mail.discard = true;
-                if matches!(mail.state, State::Offline(_)) {
-                    drop(mail);
-                    return self.end_offline(session).await;
-                }
+                matches!(mail.state, State::Offline(_))
+            };
+            if offline {
+                return self.end_offline(session).await;
             }
             if !session.kill(Reason::AdministrativeAction) {
                 return;

@@ -35,7 +35,7 @@ pub struct Broker<H: Host> {
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
     next_key: AtomicU64,
     /// Sessions to look at when their time comes (expiry, delayed will), by microseconds and key.
-    timers: Mutex<BTreeMap<(i64, u64), Weak<Session>>>,
+    pub(crate) timers: Mutex<BTreeMap<(i64, u64), Weak<Session>>>,
     /// The newest record of each thing's inbox that was sent and maybe not acknowledged: what is sent again bears DUP.
     pub(crate) sent: Mutex<HashMap<InboxId, Seq>>,
     stopping: AtomicBool,

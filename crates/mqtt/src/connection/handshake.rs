@@ -169,7 +169,8 @@ where
         Ok(claim) => claim,
         Err(reason) => {
             broker.host.ended(&peer, Ended::Closed(reason));
-            let detail = Some("the client identifier is in use by another principal".to_owned());
+            count(&broker.counters.refused, 1);
+            let detail = (reason == Reason::ClientIdNotValid).then(|| "the client identifier is in use by another principal".to_owned());
             refuse(&mut stream, level, No { reason, detail }).await;
             return None;
         }
@@ -220,6 +221,7 @@ where
     });
     connection.inbuf = inbuf;
     connection.resumed = claim.present;
+    connection.unsaved = claim.changed;
     let ack = ConnAck { session_present: claim.present, code: 0, properties: properties.properties() };
     connection.out.put(|out| encode(&Packet::ConnAck(ack), level, out));
     Some(connection)

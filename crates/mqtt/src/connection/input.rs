@@ -83,6 +83,7 @@ where
                 return DecodeError::protocol("session expiry at DISCONNECT where CONNECT had none").into();
             }
             self.session.mail.lock().expiry = expiry.min(self.broker.limits.max_session_expiry);
+            self.unsaved = true;
         }
         if reason == Reason::Success {
             self.will = None;

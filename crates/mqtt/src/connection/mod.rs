@@ -112,6 +112,8 @@ pub(crate) struct Connection<'b, H: Host, S> {
     aliases_out: Option<Box<HashMap<Bytes, u16>>>,
     will: Option<Box<WillMessage>>,
     resumed: bool,
+    /// The session's expiry has changed and the host does not know.
+    unsaved: bool,
     keep_alive: Option<Duration>,
     heard: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -165,6 +167,7 @@ where
             aliases_out: None,
             will: None,
             resumed: false,
+            unsaved: false,
             keep_alive,
             heard,
             timer: None,
@@ -260,6 +263,7 @@ where
     /// The end of the connection: what was taken in is finished, the session let go, the client told.
     async fn finish(&mut self, stop: Stop) {
         self.drain_pending().await;
+        self.save_if_needed().await;
         let will = self.will.take().map(|will| *will);
         self.let_consumers_go();
         let broker = self.broker;
@@ -283,6 +287,16 @@ where
             self.stream.shutdown().await
         };
         let _ = timeout(GOODBYE, last).await;
+    }
+
+    /// Has the host keep a changed expiry; one of 0 needs none, the session ends.
+    async fn save_if_needed(&mut self) {
+        if !std::mem::take(&mut self.unsaved) || self.flow.subs.is_empty() || self.session.mail.lock().expiry == 0 {
+            return;
+        }
+        if let Err(reason) = self.broker.save(&self.session, &self.flow).await {
+            tracing::warn!(%reason, "a session could not be kept");
+        }
     }
 
     async fn drain_pending(&mut self) {

@@ -51,7 +51,8 @@ where
         }
         self.open_consumers();
         let mut properties = PropertyWriter::new();
-        if let Some(detail) = detail.filter(|_| self.level.is_v5() && self.client.problem_info) {
+        let fits = |detail: &&str| detail.len() + codes.len() + 16 < self.client.max_packet;
+        if let Some(detail) = detail.filter(fits).filter(|_| self.level.is_v5() && self.client.problem_info) {
             properties.put(id::REASON_STRING, Value::Str(detail));
         }
         let ack = Packet::SubAck(CodesAck { pid: packet.pid, properties: properties.properties(), codes: &codes });
@@ -156,9 +157,8 @@ where
                     None => self.broker.unsubscribe(&self.session, &sub.filter),
                 }
             }
-            if before != self.flow.subs.len() && self.session.is_persistent() {
-                let _ = self.broker.save(&self.session, &self.flow).await;
-            }
+            self.unsaved |= before != self.flow.subs.len();
+            self.save_if_needed().await;
             // Inboxes this peer may no longer open keep their records; nothing of them is sent again.
             let subs = &self.flow.subs;
             self.flow.slots.retain(|slot| match slot.via {

@@ -166,3 +166,98 @@ async fn a_credential_that_ends_ends_the_connection() {
     client.ping().await;
     client.closed(Reason::MaximumConnectTime).await;
 }
+
+#[tokio::test]
+async fn what_the_disk_refuses_is_not_acknowledged() {
+    for level in BOTH {
+        let house = house().await;
+        let mut subscriber = join(&house, level, "s").await;
+        subscriber.subscribe("t", 2).await;
+        let mut publisher = hello(level, "p").lasting().join(&house).await;
+        assert_eq!(publisher.publish("t", "before", 1).await, Reason::Success);
+        subscriber.expect("before").await;
+        for (pid, kind) in [(50, AckKind::PubAck), (51, AckKind::PubRec)] {
+            house.faults.fail_writes(u64::MAX, journal::WriteFault::NoSpace);
+            let qos = if kind == AckKind::PubAck { 1 } else { 2 };
+            publisher.publish_only("t", b"lost", qos, false, pid, &PropertyWriter::new()).await;
+            if level.is_v5() {
+                assert!(publisher.acked(kind, pid).await.is_error());
+            } else {
+                publisher.closed(Reason::QuotaExceeded).await;
+            }
+            house.faults.fail_writes(0, journal::WriteFault::NoSpace);
+            if !level.is_v5() {
+                publisher = hello(level, "p").lasting().rejoin(&house, true).await;
+            }
+            // Until the disk takes writes again a publish is still refused; the same identifier then means the same message.
+            let again = Packet::Publish(Publish {
+                dup: true,
+                qos,
+                retain: false,
+                topic: "t",
+                pid,
+                properties: Properties::NONE,
+                payload: b"again",
+            });
+            for attempt in 0.. {
+                assert!(attempt < 100, "the disk is fine again, but publishes are still refused");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                publisher.send(again.clone()).await;
+                match publisher.next().await {
+                    Some(Packet::Ack(ack)) if ack.kind == kind && !ack.reason.is_error() => break,
+                    Some(_) => {}
+                    None => publisher = hello(level, "p").lasting().rejoin(&house, true).await,
+                }
+            }
+            if qos == 2 {
+                publisher.ack(AckKind::PubRel, pid).await;
+                publisher.acked(AckKind::PubComp, pid).await;
+            }
+            subscriber.expect("again").await;
+        }
+        subscriber.silent().await;
+        assert_eq!(house.host.stored.lock().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_full_journal_slows_publishers_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let options = Options { max_pending_bytes: 20_000, ..Options::new(dir.path(), clock.clone()) };
+    let journal = Journal::open(options).await.unwrap();
+    let host = Arc::new(OpenHost::default());
+    let broker = Broker::new(Arc::clone(&host), journal.clone(), clock, Limits::default()).await;
+    let payload = "x".repeat(2_000);
+    let mut publishers = Vec::new();
+    for id in ["a", "b", "c"] {
+        let (broker, payload) = (Arc::clone(&broker), payload.clone());
+        publishers.push(tokio::spawn(async move {
+            let mut client = Client::open(&broker, Level::V4);
+            client.bytes(&hello(Level::V4, id).bytes()).await;
+            client.recv().await;
+            for pid in 1..=200 {
+                client.publish_only("t", payload.as_bytes(), 1, false, pid, &PropertyWriter::new()).await;
+            }
+            for pid in 1..=200 {
+                client.acked(AckKind::PubAck, pid).await;
+            }
+        }));
+    }
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    assert_eq!(broker.stats().messages_in, 600, "the host is asked once for each message");
+    assert_eq!(journal.stats().records, 600);
+}
+
+#[tokio::test]
+async fn a_tenant_has_only_so_many_sessions() {
+    let house = house_with(Limits { max_sessions_per_tenant: 1, ..Limits::default() }).await;
+    let one = hello(Level::V5, "one").lasting().join(&house).await;
+    one.leave().await;
+    assert_eq!(hello(Level::V5, "two").try_join(&house).await.1.code, 0x97);
+    assert_eq!(hello(Level::V4, "two").try_join(&house).await.1.code, 5);
+    hello(Level::V5, "one").rejoin(&house, false).await;
+    hello(Level::V5, "two").user("tenant:other").join(&house).await;
+}

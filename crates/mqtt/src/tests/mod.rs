@@ -11,7 +11,7 @@ mod wills;
 
 use std::sync::Arc;
 
-use journal::{Journal, Options};
+use journal::{Faults, Journal, Options};
 use model::{Clock, Timestamp};
 
 use crate::testing::OpenHost;
@@ -26,6 +26,7 @@ struct House {
     journal: Journal,
     clock: Clock,
     limits: Limits,
+    faults: Faults,
     dir: tempfile::TempDir,
 }
 
@@ -37,9 +38,11 @@ async fn house_with(limits: Limits) -> House {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::manual(Timestamp::from_second(1_700_000_000).unwrap());
     let host = Arc::new(OpenHost::logging(clock.clone()));
-    let journal = Journal::open(Options::new(dir.path(), clock.clone())).await.unwrap();
+    let faults = Faults::new();
+    let options = Options { faults: faults.clone(), ..Options::new(dir.path(), clock.clone()) };
+    let journal = Journal::open(options).await.unwrap();
     let broker = Broker::new(Arc::clone(&host), journal.clone(), clock.clone(), limits.clone()).await;
-    House { broker, host, journal, clock, limits, dir }
+    House { broker, host, journal, clock, limits, faults, dir }
 }
 
 impl House {
@@ -47,11 +50,13 @@ impl House {
     async fn restart(self) -> House {
         self.broker.stop(std::time::Duration::from_secs(5)).await;
         self.journal.close().await.unwrap();
-        let House { host, clock, limits, dir, broker, journal } = self;
+        let House { host, clock, limits, dir, broker, journal, .. } = self;
         drop((broker, journal));
-        let journal = Journal::open(Options::new(dir.path(), clock.clone())).await.unwrap();
+        let faults = Faults::new();
+        let options = Options { faults: faults.clone(), ..Options::new(dir.path(), clock.clone()) };
+        let journal = Journal::open(options).await.unwrap();
         let broker = Broker::new(Arc::clone(&host), journal.clone(), clock.clone(), limits.clone()).await;
-        House { broker, host, journal, clock, limits, dir }
+        House { broker, host, journal, clock, limits, faults, dir }
     }
 
     /// The clock goes on, and the clockwork has had time to notice.

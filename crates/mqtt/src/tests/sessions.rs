@@ -214,3 +214,19 @@ async fn a_dropped_connection_task_leaves_no_ghost() {
     assert_eq!(house.broker.stats().connections, 0);
     hello(Level::V5, "s").lasting().join(&house).await.ping().await;
 }
+
+#[tokio::test]
+async fn a_changed_expiry_is_kept() {
+    let house = house().await;
+    let mut client = hello(Level::V5, "s").lasting().join(&house).await;
+    client.subscribe("t", 1).await;
+    let kept = |house: &House| house.host.saved.lock().values().next().unwrap().expiry;
+    assert_eq!(kept(&house), 3_600);
+    client.leave_with(Reason::Success, property(id::SESSION_EXPIRY, Value::U32(50))).await;
+    assert_eq!(kept(&house), 50);
+    let greeting = hello(Level::V5, "s").clean(false).with(id::SESSION_EXPIRY, Value::U32(70));
+    greeting.rejoin(&house, true).await.leave().await;
+    assert_eq!(kept(&house), 70);
+    // Coming and going leaves nothing behind but the one look at its end.
+    assert_eq!(house.broker.timers.lock().len(), 1);
+}
