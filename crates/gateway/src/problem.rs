@@ -44,7 +44,9 @@ impl Problem {
     /// A mistake at a byte offset of a file.
     pub fn at(name: &str, text: &str, offset: usize, message: impl fmt::Display) -> Self {
         let line = text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1;
-        Self::setup(format!("{name} line {line}: {message}"))
+        // Without a name the text came over the network: whoever sent it knows what it is called.
+        let name = if name.is_empty() { String::new() } else { format!("{name} ") };
+        Self::setup(format!("{name}line {line}: {message}"))
     }
 
     /// The process's exit code.

@@ -152,10 +152,15 @@ impl ThingEntry {
 }
 
 impl Fleet {
-    /// Reads and checks a file as far as that is possible without looking at what exists: syntax, keys, duplicates, names, references
-    /// within the file. `known` says whether a tenant exists already; every other reference must be answered by the file or by it.
+    /// Reads a file's shape: syntax, keys, types.
+    pub fn read(name: &str, text: &str) -> Result<Self, Problem> {
+        toml::from_str(text).map_err(|e| Problem::toml(name, text, &e))
+    }
+
+    /// Reads and checks a file as far as that is possible without looking at what exists: duplicates, names, references. A reference
+    /// must be answered by the file itself or by what is known to exist.
     pub fn parse(name: &str, text: &str, known: &Known) -> Result<Self, Problem> {
-        let fleet: Self = toml::from_str(text).map_err(|e| Problem::toml(name, text, &e))?;
+        let fleet = Self::read(name, text)?;
         Checker { name, text }.fleet(&fleet, known)?;
         Ok(fleet)
     }

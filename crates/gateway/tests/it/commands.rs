@@ -72,7 +72,18 @@ async fn a_wrong_master_key_is_refused() {
     place.start().kill();
     let file = place.data().join("master.key");
     let key = std::fs::read_to_string(&file).unwrap();
-    let other: String = key.chars().map(|c| if c == '0' { '1' } else if c == '1' { '0' } else { c }).collect();
+    let other: String = key
+        .chars()
+        .map(|c| {
+            if c == '0' {
+                '1'
+            } else if c == '1' {
+                '0'
+            } else {
+                c
+            }
+        })
+        .collect();
     assert_ne!(key, other);
     std::fs::write(&file, &other).unwrap();
     let line = refused(&place.data(), &[], &["key"]).await;
@@ -228,7 +239,21 @@ async fn everyday_commands() {
     for argument in ["--help", "--version"] {
         assert!(!heliograph(&[argument]).await.ok().out.is_empty());
     }
-    let added = heliograph(&["user", "add", "--email", "dora@example.com", "--password", "dora has a password", "--tenant", "acme", "--role", "writer", "--data", &data]).await;
+    let added = heliograph(&[
+        "user",
+        "add",
+        "--email",
+        "dora@example.com",
+        "--password",
+        "dora has a password",
+        "--tenant",
+        "acme",
+        "--role",
+        "writer",
+        "--data",
+        &data,
+    ])
+    .await;
     let _ = added.ok();
     let http = gateway.http();
     let dora = testkit::fleet::Person { email: "dora@example.com", password: "dora has a password", id: "" }.native(&http).await;

@@ -59,7 +59,12 @@ fn sender(http: Http, number: usize, round: usize, ledger: Arc<Ledger>) -> JoinH
         for n in 0.. {
             let payload = format!("to the thing {number} {round} {n}");
             let body = json!({ "payload": payload }).to_string().into_bytes();
-            let sent = http.try_send("POST".parse().unwrap(), "/heliograph/v1/things/away/messages", &[("content-type", "application/json")], Some(body));
+            let sent = http.try_send(
+                "POST".parse().unwrap(),
+                "/heliograph/v1/things/away/messages",
+                &[("content-type", "application/json")],
+                Some(body),
+            );
             match sent.await {
                 Ok(answer) if answer.status == 201 => {
                     let id = answer.json()["id"].as_str().unwrap().to_owned();
@@ -77,7 +82,8 @@ async fn history(http: &Http, thing: &str, direction: &str) -> BTreeSet<String> 
     let mut found = BTreeSet::new();
     let mut cursor = String::new();
     loop {
-        let page = http.get(&format!("/heliograph/v1/things/{thing}/messages?direction={direction}&limit=1000{cursor}")).await.expect(200).json();
+        let page =
+            http.get(&format!("/heliograph/v1/things/{thing}/messages?direction={direction}&limit=1000{cursor}")).await.expect(200).json();
         for message in page["items"].as_array().unwrap() {
             let fresh = found.insert(message["payload"].as_str().unwrap().to_owned());
             assert!(fresh, "stored twice: {message}");

@@ -31,7 +31,8 @@ async fn foreign_is_absent(url: Option<String>) {
     let http = gateway.http();
     let (alice, carol) = (ALICE.native(&http).await, CAROL.native(&http).await);
     let carol_flashlex = CAROL.flashlex(&http).await;
-    let made = alice.post("/heliograph/v1/things", &json!({ "key": "watched", "credentials": "ecdsa_certificate" })).await.expect(201).json();
+    let made =
+        alice.post("/heliograph/v1/things", &json!({ "key": "watched", "credentials": "ecdsa_certificate" })).await.expect(201).json();
     let sent = alice.post("/heliograph/v1/things/watched/messages", &json!({ "payload": "secret of acme" })).await.expect(201).json();
     let keys = alice.get("/heliograph/v1/api-keys").await.expect(200).json();
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("text in {value}")).to_owned();
@@ -84,13 +85,25 @@ async fn foreign_is_absent(url: Option<String>) {
 
     // Lists show her own world only.
     for path in ["things", "tenants", "users", "memberships", "clients", "api-keys", "audit", "me", "usage", "info"] {
-        let answer = carol.get(&format!("/heliograph/v1/{path}?limit=1000").replace("me?limit=1000", "me").replace("usage?limit=1000", "usage").replace("info?limit=1000", "info")).await.expect(200);
+        let answer = carol
+            .get(
+                &format!("/heliograph/v1/{path}?limit=1000")
+                    .replace("me?limit=1000", "me")
+                    .replace("usage?limit=1000", "usage")
+                    .replace("info?limit=1000", "info"),
+            )
+            .await
+            .expect(200);
         for secret in [ACME, ALICE.id, ALICE.email, RITA.id, &thing, "watched", "backend", "acme"] {
             assert!(!answer.text().contains(secret), "{path} shows {secret}:\n{answer}");
         }
     }
     // The other tenant named outright: only an operator may look there.
-    for ask in [format!("/heliograph/v1/things?tenant={ACME}"), format!("/heliograph/v1/users?tenant={ACME}"), format!("/heliograph/v1/audit?tenant={ACME}")] {
+    for ask in [
+        format!("/heliograph/v1/things?tenant={ACME}"),
+        format!("/heliograph/v1/users?tenant={ACME}"),
+        format!("/heliograph/v1/audit?tenant={ACME}"),
+    ] {
         let named = carol.get(&ask).await;
         let unknown = carol.get(&ask.replace(ACME, nobody)).await;
         assert_eq!(named.status, 403, "{named}");
@@ -123,8 +136,8 @@ async fn topics_end_at_the_tenant() {
     let (alice, carol) = (ALICE.native(&http).await, CAROL.native(&http).await);
     let ours = thing_with_secret(&alice, "same", "a secret of acme").await;
     let theirs = thing_with_secret(&carol, "same", "a secret of globex").await;
-    let mut a = Client::connect(gateway.mqtt(), &Options::new("same").login(&ours, "a secret of acme").level(5)).await;
-    let mut b = Client::connect(gateway.mqtt(), &Options::new("same").login(&theirs, "a secret of globex").level(5)).await;
+    let mut a = Client::connect(&gateway.mqtt(), &Options::new("same").login(&ours, "a secret of acme").level(5)).await;
+    let mut b = Client::connect(&gateway.mqtt(), &Options::new("same").login(&theirs, "a secret of globex").level(5)).await;
     for client in [&mut a, &mut b] {
         assert_eq!(client.subscribe("things/same/t", 1).await, 1);
         assert_eq!(client.subscribe("things/same/inbox", 1).await, 1);
@@ -135,7 +148,7 @@ async fn topics_end_at_the_tenant() {
     let _ = alice.post("/heliograph/v1/things/same/messages", &json!({ "payload": "to acme" })).await.expect(201);
     assert_eq!(&a.receive().await.1[..], b"to acme");
     b.quiet(Duration::from_millis(300)).await;
-    let mut late = Client::connect(gateway.mqtt(), &Options::new("same-2").login(&theirs, "a secret of globex").level(5)).await;
+    let mut late = Client::connect(&gateway.mqtt(), &Options::new("same-2").login(&theirs, "a secret of globex").level(5)).await;
     assert_eq!(late.subscribe("things/same/t", 1).await, 1);
     late.quiet(Duration::from_millis(300)).await;
     // The same client id twice is one session in each tenant: nobody was thrown out.
@@ -154,7 +167,7 @@ async fn a_thing_keeps_to_itself() {
     let (alice, carol) = (ALICE.native(&http).await, CAROL.native(&http).await);
     let id = thing_with_secret(&carol, "mine", "a secret of globex").await;
     let _ = thing_with_secret(&alice, "theirs", "a secret of acme").await;
-    let mut client = Client::connect(gateway.mqtt(), &Options::new("mine").login(&id, "a secret of globex").level(5)).await;
+    let mut client = Client::connect(&gateway.mqtt(), &Options::new("mine").login(&id, "a secret of globex").level(5)).await;
     for topic in ["things/theirs/t", "things/nothing/t", "things/dev-9/t", "things/theirs/inbox", "$SYS/x", "elsewhere"] {
         assert_eq!(client.publish(topic, b"x", 1).await, 0x87, "publish to {topic}");
         assert_eq!(client.subscribe(topic, 1).await, 0x87, "subscribe to {topic}");
@@ -185,11 +198,11 @@ async fn strangers_are_refused_at_mqtt() {
         (ALICE.email, "wrong"),
         (id.as_str(), ""),
     ] {
-        reasons.push(Client::try_connect(gateway.mqtt(), &Options::new("x").login(user, password).level(5)).await.unwrap().err());
+        reasons.push(Client::try_connect(&gateway.mqtt(), &Options::new("x").login(user, password).level(5)).await.unwrap().err());
     }
     assert_eq!(reasons, vec![Some(0x86); reasons.len()], "bad user name or password");
-    let nobody = Client::try_connect(gateway.mqtt(), &Options::new("x").level(5)).await.unwrap().err();
+    let nobody = Client::try_connect(&gateway.mqtt(), &Options::new("x").level(5)).await.unwrap().err();
     assert!(matches!(nobody, Some(0x86 | 0x87)), "{nobody:?}");
-    let old = Client::try_connect(gateway.mqtt(), &Options::new("x").login(&id, "wrong")).await.unwrap().err();
+    let old = Client::try_connect(&gateway.mqtt(), &Options::new("x").login(&id, "wrong")).await.unwrap().err();
     assert!(matches!(old, Some(4 | 5)), "{old:?}");
 }

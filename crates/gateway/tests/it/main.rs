@@ -4,13 +4,16 @@
 //! - [`isolation`]: another tenant's objects look exactly like absent ones.
 //! - [`crash`]: killed under load, nothing acknowledged is missing.
 //! - [`commands`]: the command line's promises.
+//! - [`flashlex`], [`native`]: each API as its users meet it.
 //! - [`clients`]: other people's devices and tools.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod clients;
 mod commands;
 mod crash;
+mod flashlex;
 mod isolation;
+mod native;
 mod unauthorized;
 
 use std::path::PathBuf;

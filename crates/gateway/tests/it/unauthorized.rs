@@ -124,11 +124,13 @@ struct World {
 
 impl World {
     async fn make(gateway: &Gateway, alice: &Http, flashlex: &Http) -> Self {
-        let made = alice.post("/heliograph/v1/things", &json!({ "key": "watched", "credentials": "rsa_certificate" })).await.expect(201).json();
+        let made =
+            alice.post("/heliograph/v1/things", &json!({ "key": "watched", "credentials": "rsa_certificate" })).await.expect(201).json();
         let sent = alice.post("/heliograph/v1/things/watched/messages", &json!({ "payload": "secret of acme" })).await.expect(201).json();
         let keys = alice.get("/heliograph/v1/api-keys").await.expect(200).json();
         let subscription = flashlex.get("/prd/v1/subscriptions/active").await.expect(200).json();
-        let leaver = alice.post("/heliograph/v1/users", &json!({ "email": "leaver@example.com", "role": "reader" })).await.expect(201).json();
+        let leaver =
+            alice.post("/heliograph/v1/users", &json!({ "email": "leaver@example.com", "role": "reader" })).await.expect(201).json();
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("text in {value}")).to_owned();
         let names = vec![
             ("{thing}", "watched".to_owned()),

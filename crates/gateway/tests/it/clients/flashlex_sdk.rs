@@ -19,7 +19,8 @@ struct Device {
 impl Device {
     /// Provisions a thing, downloads its distribution and unpacks it with `unzip`, as the documentation tells.
     async fn make(place: &Place, alice: &Http) -> Self {
-        let made = alice.post("/prd/v1/things", &json!({ "flthingspk": "349c5942-77d6-4f36-880b-1762a3b07f06", "thingName": "mything" })).await;
+        let made =
+            alice.post("/prd/v1/things", &json!({ "flthingspk": "349c5942-77d6-4f36-880b-1762a3b07f06", "thingName": "mything" })).await;
         let thing = made.expect(200).json();
         let name = thing["result"]["thingName"].as_str().unwrap().to_owned();
         assert_eq!(name, "ecd13b11-mything");
@@ -55,7 +56,8 @@ async fn a_device_collects_subscribes_and_survives_a_restart() {
     let device = Device::make(&place, &alice).await;
 
     // Collect: the device signs with its own key.
-    let Some(collected) = script("flashlex_device.py", &["collect", "--dir", &device.dir(), "--message", r#"{"foo":"bar"}"#], 60).await else {
+    let Some(collected) = script("flashlex_device.py", &["collect", "--dir", &device.dir(), "--message", r#"{"foo":"bar"}"#], 60).await
+    else {
         return;
     };
     assert!(collected.out.contains(r#"{"status": 200}"#), "{collected:?}");
@@ -63,7 +65,8 @@ async fn a_device_collects_subscribes_and_survives_a_restart() {
     assert_eq!(stored["result"][0]["payload"], json!({ "foo": "bar" }));
 
     // Three messages while it is connected.
-    let mut running = Talking::script("flashlex_device.py", &["subscribe", "--dir", &device.dir(), "--expect", "6", "--seconds", "150"]).unwrap();
+    let mut running =
+        Talking::script("flashlex_device.py", &["subscribe", "--dir", &device.dir(), "--expect", "6", "--seconds", "150"]).unwrap();
     let subscribed = running.event("subscribed", 60).await;
     assert_eq!(subscribed["topic"], format!("ingress/{}", device.name));
     for text in ["one", "two", "three"] {

@@ -22,7 +22,8 @@ impl Keys {
     pub async fn make(place: &Place, alice: &Http, thing: &str) -> Self {
         let new = json!({ "key": thing, "credentials": "ecdsa_certificate" });
         let made = alice.post("/heliograph/v1/things", &new).await.expect(201).json();
-        let file = |name: &str, text: &serde_json::Value| write(place.folder.path(), &format!("{thing}-{name}.pem"), text.as_str().unwrap());
+        let file =
+            |name: &str, text: &serde_json::Value| write(place.folder.path(), &format!("{thing}-{name}.pem"), text.as_str().unwrap());
         Self {
             ca: file("ca", &made["keys"]["ca"]),
             certificate: file("certificate", &made["keys"]["certificate"]),

@@ -13,10 +13,18 @@ async fn story(level: &str, transport: &str) {
     let alice = ALICE.native(&gateway.http()).await;
     let secret = "a secret of the thing";
     let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
-    let mut arguments: Vec<String> = ["--level", level, "--topic", "things/paho/t", "--forbidden", "things/other/t"].map(str::to_owned).to_vec();
+    let mut arguments: Vec<String> =
+        ["--level", level, "--topic", "things/paho/t", "--forbidden", "things/other/t"].map(str::to_owned).to_vec();
     if transport == "tls" {
         let keys = Keys::make(&place, &alice, "paho").await;
-        arguments.extend(["--port".to_owned(), port(gateway.ready("mqtts")), "--ca".to_owned(), keys.ca, "--cert".to_owned(), keys.certificate]);
+        arguments.extend([
+            "--port".to_owned(),
+            port(gateway.ready("mqtts")),
+            "--ca".to_owned(),
+            keys.ca,
+            "--cert".to_owned(),
+            keys.certificate,
+        ]);
         arguments.extend(["--key".to_owned(), keys.key]);
     } else {
         let id = thing_with_secret(&alice, "paho", secret).await;

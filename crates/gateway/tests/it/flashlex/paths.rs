@@ -21,8 +21,11 @@ async fn every_documented_base_path_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn options_needs_no_token_and_answers_for_any_origin() {
     let gateway = Gateway::start().await;
-    for path in ["token", "things", "things/x", "things/x/publish", "things/x/collect", "things/x/messages", "subscriptions/active", "users/x"] {
-        let answer = gateway.http().send(reqwest::Method::OPTIONS, &format!("/prd/v1/{path}"), &[("origin", "https://app.example")], None).await;
+    for path in
+        ["token", "things", "things/x", "things/x/publish", "things/x/collect", "things/x/messages", "subscriptions/active", "users/x"]
+    {
+        let answer =
+            gateway.http().send(reqwest::Method::OPTIONS, &format!("/prd/v1/{path}"), &[("origin", "https://app.example")], None).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
         for name in ["access-control-allow-methods", "access-control-allow-credentials", "access-control-allow-headers"] {

@@ -73,7 +73,7 @@ async fn gateway(mailbox: &Mailbox) -> Gateway {
     Gateway::builder()
         .config(move |config| {
             config.registration = Some(PlanName::Amber);
-            config.smtp = Some(gateway::Smtp { url: url.into(), from: "gateway@example.com".to_owned() });
+            config.smtp = Some(gateway::config::Smtp { url: url.into(), from: "gateway@example.com".to_owned() });
         })
         .start()
         .await

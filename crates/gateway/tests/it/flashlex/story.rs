@@ -18,7 +18,9 @@ async fn a_thing_from_its_first_to_its_last_day() {
     assert_snapshot!(token, @"");
     let alice = http.bearer(token.json()["accessToken"].as_str().unwrap());
 
-    let made = alice.post("/prd/v1/things", &json!({ "flthingspk": THING, "thingName": "mything", "attributes": { "location": "Living Room" } })).await;
+    let made = alice
+        .post("/prd/v1/things", &json!({ "flthingspk": THING, "thingName": "mything", "attributes": { "location": "Living Room" } }))
+        .await;
     assert_snapshot!(made, @"");
     let thing = made.json()["result"].clone();
     assert_snapshot!(alice.get(&format!("/prd/v1/things/{THING}")).await, @"");
@@ -134,7 +136,8 @@ async fn what_is_said_twice_with_one_key_is_said_once() {
         http.send(reqwest::Method::POST, &path, &[("idempotency-key", key)], Some(b"{\"a\":1}".to_vec())).await.expect(200)
     };
     let id = |answer: &testkit::Exchange| answer.json()["result"]["flmessagespk"].as_str().unwrap().to_owned();
-    let (one, again, other) = (send(&alice, "publish", "k-1").await, send(&alice, "publish", "k-1").await, send(&alice, "publish", "k-2").await);
+    let (one, again, other) =
+        (send(&alice, "publish", "k-1").await, send(&alice, "publish", "k-1").await, send(&alice, "publish", "k-2").await);
     assert_eq!(id(&one), id(&again));
     assert_ne!(id(&one), id(&other));
     assert_eq!((one.header("idempotency-replayed"), again.header("idempotency-replayed")), (None, Some("true")));

@@ -29,7 +29,8 @@ async fn a_things_token_is_checked_in_every_part() {
     let now = gateway.clock().now().as_second();
     let good = claims(&gateway, THING);
     let sign = |head: Value, body: Value| signed(&key(&thing), &head, &body);
-    let unsigned = |alg: &str, signature: &str| format!("{}.{}.{signature}", encoded(&with(header(THING), json!({ "alg": alg }))), encoded(&good));
+    let unsigned =
+        |alg: &str, signature: &str| format!("{}.{}.{signature}", encoded(&with(header(THING), json!({ "alg": alg }))), encoded(&good));
     let user_token = match alice.auth() {
         testkit::Auth::Bearer(token) => token.clone(),
         auth => panic!("{auth:?}"),
@@ -53,7 +54,10 @@ async fn a_things_token_is_checked_in_every_part() {
         ("no signature", format!("{head_and_claims}.")),
         ("two parts", head_and_claims.to_owned()),
         ("RS512 over an RS256 signature", sign(with(header(THING), json!({ "alg": "RS512" })), good.clone())),
-        ("HS256 with the public key", hs256(thing["keyPairPublic"].as_str().unwrap(), &with(header(THING), json!({ "alg": "HS256" })), &good)),
+        (
+            "HS256 with the public key",
+            hs256(thing["keyPairPublic"].as_str().unwrap(), &with(header(THING), json!({ "alg": "HS256" })), &good),
+        ),
         ("the owner's token", user_token),
         ("garbage", "garbage".to_owned()),
         ("nothing", String::new()),
@@ -90,7 +94,8 @@ async fn a_things_token_is_for_collect_only() {
     let alice = ALICE.flashlex(&gateway.http()).await;
     let thing = provision(&alice).await;
     let device = gateway.http().bearer(thing_token(&gateway, &thing));
-    for path in ["/prd/v1/things", &format!("/prd/v1/things/{THING}"), &format!("/prd/v1/things/{THING}/messages"), "/heliograph/v1/things"] {
+    for path in ["/prd/v1/things", &format!("/prd/v1/things/{THING}"), &format!("/prd/v1/things/{THING}/messages"), "/heliograph/v1/things"]
+    {
         let _ = device.get(path).await.expect(401);
     }
 }

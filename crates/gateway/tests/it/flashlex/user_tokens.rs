@@ -57,10 +57,13 @@ async fn a_forged_token_opens_nothing() {
         ("a thing's own token", thing_token(&gateway, &thing)),
         ("a thing's own claims, the user's header", signed(key, &header(THING), &claims(&gateway, THING))),
         ("cut short", token[..token.len() - 4].to_owned()),
-        ("another API's", match ALICE.native(&http).await.auth() {
-            Auth::Bearer(token) => token.clone(),
-            auth => panic!("{auth:?}"),
-        }),
+        (
+            "another API's",
+            match ALICE.native(&http).await.auth() {
+                Auth::Bearer(token) => token.clone(),
+                auth => panic!("{auth:?}"),
+            },
+        ),
     ];
     for (what, token) in forged {
         let answer = http.bearer(token).get("/prd/v1/things").await;

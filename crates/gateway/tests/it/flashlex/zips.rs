@@ -107,7 +107,21 @@ async fn a_thing_that_brought_its_own_certificate_moves_over() {
     let native = ALICE.native(&http).await;
     let folder = gateway.folder();
     let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "own.key", "-out", "own.pem", "-days", "20000", "-subj", "/CN=AWS IoT Certificate"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "own.key",
+            "-out",
+            "own.pem",
+            "-days",
+            "20000",
+            "-subj",
+            "/CN=AWS IoT Certificate",
+        ])
         .current_dir(folder)
         .output()
         .unwrap();
@@ -122,7 +136,8 @@ async fn a_thing_that_brought_its_own_certificate_moves_over() {
     let thing = alice.get(&format!("/prd/v1/things/{THING}")).await.expect(200).json()["result"].clone();
     assert_eq!(thing["keyPairPrivate"], "", "its private key is its own business");
     assert_eq!(thing["certificatePem"].as_str().unwrap().trim(), pem.trim());
-    let token = super::signed(&std::fs::read_to_string(folder.join("own.key")).unwrap(), &super::header(THING), &super::claims(&gateway, THING));
+    let token =
+        super::signed(&std::fs::read_to_string(folder.join("own.key")).unwrap(), &super::header(THING), &super::claims(&gateway, THING));
     let _ = collect(&gateway, &token, THING, "{}").await.expect(200);
     let files = unzip(&alice.get(&format!("/prd/v1/things/{THING}/dist?raw=1")).await.expect(200).body);
     assert!(!files.keys().any(|name| name.contains("private")), "{:?}", files.keys());

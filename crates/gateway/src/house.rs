@@ -1,0 +1,126 @@
+//! Everything a gateway remembers, opened: store, journal, identity, things, outbox.
+
+use identity::{ExposeSecret as _, Identity, MasterKey};
+use journal::{Faults, Journal, JournalError};
+use model::{Caller, TenantId};
+use notify::{MailTransport, Notify};
+use store::Db;
+use things::Things;
+
+use crate::data::{Layout, Lock};
+use crate::{Config, Problem};
+
+/// The opened parts; cheap to clone.
+#[derive(Clone)]
+pub struct House {
+    /// Entities.
+    pub db: Db,
+    /// Messages.
+    pub journal: Journal,
+    /// Who is who.
+    pub identity: Identity,
+    /// Devices.
+    pub things: Things,
+    /// Mail.
+    pub notify: Notify,
+    /// The data directory's files.
+    pub layout: Layout,
+}
+
+impl std::fmt::Debug for House {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("House").field("layout", &self.layout).finish_non_exhaustive()
+    }
+}
+
+impl House {
+    /// Opens everything in the data directory, which the caller has locked.
+    pub async fn open(config: &Config, _: &Lock) -> Result<Self, Problem> {
+        let layout = Layout::new(&config.data);
+        let master_key = master_key(config, &layout)?;
+        let db = open_store(config, &layout).await?;
+        let journal = open_journal(config, &layout).await?;
+        let mut options = identity::Options::new(config.clock.clone(), config.public_url.clone().unwrap_or_default(), master_key);
+        options.password = config.password;
+        if let Some(plan) = config.registration {
+            options.registration_plan = plan;
+        }
+        let identity = Identity::open(db.clone(), options).await.map_err(|e| Problem::setup(Problem::from(e)))?;
+        let options =
+            things::Options { max_payload: config.max_payload, durability: config.journal.durability, ..things::Options::default() };
+        let things = Things::open(db.clone(), journal.clone(), identity.clone(), options).await?;
+        let mail = match &config.smtp {
+            Some(smtp) => MailTransport::smtp(smtp.url.expose_secret(), &smtp.from).map_err(|e| Problem::setup(format!("[smtp] {e}")))?,
+            None => MailTransport::none(),
+        };
+        let notify = Notify::open(db.clone(), config.clock.clone(), mail);
+        layout.write(&layout.ca(), identity.ca_certificate_pem().as_bytes(), false)?;
+        Ok(Self { db, journal, identity, things, notify, layout })
+    }
+
+    /// The operator at the command line, in the default tenant (none: a nil one, in which there is nothing).
+    pub async fn operator(&self) -> Caller {
+        let tenant = self.identity.default_tenant().await.map_or(TenantId(uuid::Uuid::nil()), |tenant| tenant.id);
+        self.identity.operator_caller(tenant)
+    }
+
+    /// Writes what is in memory and closes the files.
+    pub async fn close(&self) {
+        self.things.stop().await;
+        self.identity.stop().await;
+        if let Err(error) = self.journal.close().await {
+            tracing::error!(%error, "the journal did not close cleanly; it will be recovered at the next start");
+        }
+        self.db.close().await;
+    }
+}
+
+fn master_key(config: &Config, layout: &Layout) -> Result<MasterKey, Problem> {
+    match &config.master_key {
+        Some(text) => MasterKey::parse(text.expose_secret().trim())
+            .map_err(|_| Problem::setup("HELIOGRAPH_MASTER_KEY must be 64 hexadecimal digits (openssl rand -hex 32)")),
+        None => {
+            let path = layout.master_key();
+            // A fresh key beside old data opens nothing: better to stop here than to make a second mystery.
+            if !path.exists() && layout.database().exists() {
+                return Err(Problem::setup(format!(
+                    "{} is missing, but {} was made with it: put the key back, or set HELIOGRAPH_MASTER_KEY",
+                    path.display(),
+                    layout.database().display()
+                )));
+            }
+            MasterKey::load_or_create(&path).map_err(|e| Problem::setup(Problem::from(e)))
+        }
+    }
+}
+
+pub(crate) async fn open_store(config: &Config, layout: &Layout) -> Result<Db, Problem> {
+    match &config.store_url {
+        Some(url) => Db::postgres(url.expose_secret())
+            .await
+            .map_err(|e| Problem::setup(format!("cannot open the PostgreSQL store: {e}; check [store] url and that the server runs"))),
+        None => {
+            let path = layout.database();
+            let opened = if config.synced { Db::sqlite(&path).await } else { Db::sqlite_unsynced(&path).await };
+            opened.map_err(|e| Problem::setup(format!("cannot open {}: {e}", path.display())))
+        }
+    }
+}
+
+pub(crate) async fn open_journal(config: &Config, layout: &Layout) -> Result<Journal, Problem> {
+    let dir = layout.journal();
+    let options = journal::Options {
+        dir: dir.clone(),
+        clock: config.clock.clone(),
+        segment_bytes: config.journal.segment_bytes,
+        max_pending_bytes: config.journal.max_pending_bytes,
+        max_payload: config.max_payload.max(config.mqtt_limits.max_packet),
+        faults: Faults::none(),
+    };
+    Journal::open(options).await.map_err(|e| match e {
+        JournalError::Corrupt { .. } => {
+            Problem::setup(format!("the journal in {}: {e}; restore a backup, or move the damaged file away", dir.display()))
+        }
+        other => Problem::setup(format!("cannot open the journal in {}: {other}", dir.display())),
+    })
+}
