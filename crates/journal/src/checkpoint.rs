@@ -193,3 +193,39 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     }
     i.0.is_empty().then_some(checkpoint)
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::codec::Tomb;
+
+    #[test]
+    fn comes_back_and_every_damage_is_noticed() {
+        let id = |n: u128| Uuid::from_u128(n);
+        let header = SegmentHeader { id: 3, generation: 1, base: 9, covers: 4, previous_end: 5, previous_synced: 6, previous_gap: 1 };
+        let sealed = [SealedSegment { header, end: 77, summary: Summary { records: 1, last_seq: 9, min_at: -3, max_at: 4 }, dead: 2 }];
+        let mut state = State::default();
+        let inbox = Inbox { pending: [1, 5, 9].into(), expired: [2].into() };
+        state.inboxes.insert(InboxId(id(1)), inbox);
+        state.pending = 3;
+        state.retained.insert((TenantId(id(2)), Box::from(&b"a/b"[..])), Retained { seq: 5, thing: ThingId(id(3)) });
+        state.tombs.add(Tomb { tenant: TenantId(id(2)), thing: None, from: 1, to: 2, direction: None, up_to: 8 });
+        let mut keys = Keys::default();
+        keys.add([4; 16], Remembered { id: MessageId(id(7)), seq: 5, at: 100 }, 100);
+        let policy = Policy { keep: [(TenantId(id(2)), 50)].into(), default: Some(70) };
+        let position = Position { number: 8, segment: 5, offset: 64, next_seq: 10 };
+        let bytes = encode(position, &state, &keys, &policy, &sealed);
+        let read = decode(&bytes).unwrap();
+        assert_eq!((read.number, read.segment, read.offset, read.next_seq), (8, 5, 64, 10));
+        assert_eq!((read.state, read.sealed, read.keys.map), (state, sealed.to_vec(), keys.map));
+        assert_eq!((read.policy.keep, read.policy.default), (policy.keep, policy.default));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(decode(&damaged).is_none(), "byte {at}");
+            assert!(decode(&bytes[..at]).is_none(), "cut at {at}");
+        }
+    }
+}

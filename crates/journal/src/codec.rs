@@ -393,3 +393,144 @@ impl<'a> Input<'a> {
         self.array().map(Uuid::from_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn direction() -> impl Strategy<Value = Direction> {
+        prop_oneof![Just(Direction::Inbound), Just(Direction::Outbound)]
+    }
+
+    fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(any::<u8>(), 0..most).prop_map(Bytes::from)
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (-1_000_000_000_000_000_i64..4_000_000_000_000_000).prop_map(|micros| Timestamp::from_microsecond(micros).unwrap())
+    }
+
+    prop_compose! {
+        fn message()(
+            ids in any::<[u128; 3]>(), direction in direction(), at in time(), expires in prop::option::of(time()), qos in 0..=2_u8,
+            retain in any::<bool>(), topic in bytes(300), payload in bytes(3000), properties in bytes(100),
+            inboxes in prop::collection::vec(any::<u128>(), 0..5), idempotency in any::<Option<[u8; 16]>>(),
+        ) -> NewMessage {
+            let [id, tenant, thing] = ids.map(Uuid::from_u128);
+            let inboxes = inboxes.into_iter().map(|n| InboxId(Uuid::from_u128(n))).collect();
+            NewMessage {
+                id: id.into(), tenant: tenant.into(), thing: thing.into(), direction, at, topic, payload, expires, qos, retain, properties,
+                inboxes, idempotency,
+            }
+        }
+    }
+
+    fn record(m: &NewMessage, seq: u64) -> Record {
+        let m = m.clone();
+        Record {
+            seq: Seq(seq),
+            id: m.id,
+            tenant: m.tenant,
+            thing: m.thing,
+            direction: m.direction,
+            at: m.at,
+            topic: m.topic,
+            payload: m.payload,
+            expires: m.expires,
+            qos: m.qos,
+            retain: m.retain,
+            properties: m.properties,
+            inboxes: m.inboxes,
+        }
+    }
+
+    fn control() -> impl Strategy<Value = Control> {
+        let uuid = || any::<u128>().prop_map(Uuid::from_u128);
+        prop_oneof![
+            (uuid(), any::<u64>()).prop_map(|(id, seq)| Control::Ack { inbox: InboxId(id), seq }),
+            uuid().prop_map(|id| Control::Drop { inbox: InboxId(id) }),
+            (uuid(), uuid()).prop_map(|(t, d)| Control::Forget { tenant: TenantId(t), thing: ThingId(d) }),
+            any::<u64>().prop_map(|synced| Control::Mark { synced }),
+            (uuid(), prop::option::of(uuid()), any::<i64>(), any::<i64>(), prop::option::of(direction()), any::<u64>()).prop_map(
+                |(tenant, thing, from, to, direction, up_to)| Control::Delete(Tomb {
+                    tenant: TenantId(tenant),
+                    thing: thing.map(ThingId),
+                    from,
+                    to,
+                    direction,
+                    up_to
+                })
+            ),
+        ]
+    }
+
+    fn frame_of(bytes: &[u8]) -> Frame<'_> {
+        match parse(bytes) {
+            Parsed::Frame(frame) => frame,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn messages_come_back(new in message(), seq in any::<u64>()) {
+            let expected = record(&new, seq);
+            let prepared = Prepared::new(&new);
+            let (mut out, size) = (Vec::new(), prepared.size());
+            prepared.write(&mut out, seq, &expected);
+            prop_assert_eq!(out.len(), size);
+            let frame = frame_of(&out);
+            prop_assert_eq!((frame.seq, frame.kind, frame.size), (seq, KIND_MESSAGE, size));
+            let view = MessageView::read(frame.body).unwrap();
+            prop_assert_eq!(view.key, new.idempotency);
+            prop_assert_eq!(view.to_record(seq).unwrap(), expected);
+        }
+
+        #[test]
+        fn controls_come_back(control in control(), seq in any::<u64>()) {
+            let mut out = Vec::new();
+            put_control(&mut out, seq, &control);
+            let frame = frame_of(&out);
+            prop_assert_eq!((frame.seq, frame.size), (seq, out.len()));
+            prop_assert_eq!(read_control(frame.kind, frame.body), Some(control));
+        }
+
+        #[test]
+        fn any_changed_byte_is_noticed(new in message(), at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+            let mut out = Vec::new();
+            Prepared::new(&new).write(&mut out, 7, &record(&new, 7));
+            let at = at.index(out.len());
+            out[at] ^= flip;
+            prop_assert!(!matches!(parse(&out), Parsed::Frame(_)));
+        }
+
+        #[test]
+        fn a_cut_frame_asks_for_more(new in message(), at in any::<prop::sample::Index>()) {
+            let mut out = Vec::new();
+            Prepared::new(&new).write(&mut out, 7, &record(&new, 7));
+            let cut = at.index(out.len());
+            prop_assert!(matches!(parse(&out[..cut]), Parsed::Short(n) if n > cut) || cut == 0);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), kind in any::<u8>()) {
+            let _ = parse(&bytes);
+            if let Some(view) = MessageView::read(&bytes) {
+                let _ = view.to_record(1);
+            }
+            let _ = read_control(kind, &bytes);
+            let _ = crate::checkpoint::decode(&bytes);
+            let _ = crate::segment::SegmentHeader::read(&bytes);
+        }
+    }
+
+    #[test]
+    fn zeros_are_the_end() {
+        assert!(matches!(parse(&[0; 40]), Parsed::End));
+        assert!(matches!(parse(&[0; 3]), Parsed::End));
+        assert!(matches!(parse(&[]), Parsed::End));
+        assert!(matches!(parse(&[0, 0, 1]), Parsed::Short(_)));
+    }
+}

@@ -23,6 +23,8 @@ const ID: usize = 8;
 const OUTBOUND: u32 = 1 << 31;
 /// Postings read at once.
 const BLOCK: usize = 1024;
+/// Rows of ids read at once.
+const IDS: u64 = 256;
 
 /// What the index says about its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,45 +323,42 @@ impl DiskIndex {
 
     /// Offsets of the messages that may carry this id.
     pub(crate) fn by_id(&self, tag: u32) -> Result<Vec<u32>, JournalError> {
-        let area = self.header.sections().ids;
-        let (mut low, mut high) = (0, self.header.summary.records);
-        let mut guess = (u64::from(tag) * high) >> 32;
-        let mut found = Vec::new();
-        const WINDOW: u64 = 256;
+        let records = self.header.summary.records;
+        let (mut low, mut high) = (0, records);
+        let mut guess = (u64::from(tag) * records) >> 32;
+        // The first row with this tag or a greater one.
         while low < high {
-            let start = guess.saturating_sub(WINDOW / 2).clamp(low, high - 1);
-            let count = WINDOW.min(high - start);
-            let block = self.read(area + start * ID as u64, count as usize, ID)?;
-            let rows: Vec<(u32, u32)> =
-                block.chunks_exact(ID).filter_map(|row| Some((Input(row).u32()?, Input(row.get(4..)?).u32()?))).collect();
+            let start = guess.saturating_sub(IDS / 2).clamp(low, high - 1);
+            let rows = self.ids(start, high)?;
             let (first, last) = (rows.first().map_or(0, |r| r.0), rows.last().map_or(0, |r| r.0));
-            if first > tag || (first == tag && start > low) {
-                // Equal tags may begin before the window: go on below it, unless this is where they begin.
-                found.extend(rows.iter().filter(|r| r.0 == tag).map(|r| r.1));
+            if first >= tag && start > low {
                 high = start;
             } else if last < tag {
-                low = start + count;
+                low = start + (rows.len() as u64).max(1);
             } else {
-                found.extend(rows.iter().filter(|r| r.0 == tag).map(|r| r.1));
-                return if last == tag && start + count < high { self.rest(tag, start + count, high, found) } else { Ok(found) };
+                low = start + rows.partition_point(|r| r.0 < tag) as u64;
+                break;
             }
             guess = low + (high - low) / 2;
+        }
+        let mut found = Vec::new();
+        while low < records {
+            let rows = self.ids(low, records)?;
+            let equal = rows.iter().take_while(|r| r.0 == tag).count();
+            found.extend(rows.iter().take(equal).map(|r| r.1));
+            if equal < rows.len() || rows.is_empty() {
+                break;
+            }
+            low += equal as u64;
         }
         Ok(found)
     }
 
-    /// The run of equal tags that starts at `row`.
-    fn rest(&self, tag: u32, row: u64, high: u64, mut found: Vec<u32>) -> Result<Vec<u32>, JournalError> {
-        let area = self.header.sections().ids;
-        for row in row..high {
-            let bytes = self.read(area + row * ID as u64, 1, ID)?;
-            let mut input = Input(&bytes);
-            match (input.u32(), input.u32()) {
-                (Some(t), Some(offset)) if t == tag => found.push(offset),
-                _ => break,
-            }
-        }
-        Ok(found)
+    /// Some rows (tag, offset) from one on.
+    fn ids(&self, start: u64, end: u64) -> Result<Vec<(u32, u32)>, JournalError> {
+        let count = IDS.min(end - start) as usize;
+        let block = self.read(self.header.sections().ids + start * ID as u64, count, ID)?;
+        Ok(block.chunks_exact(ID).filter_map(|row| Some((Input(row).u32()?, Input(row.get(4..)?).u32()?))).collect())
     }
 }
 
@@ -368,4 +367,138 @@ fn read_key(row: &[u8]) -> Option<Slice> {
     let hash = input.u64()?;
     let (start, count) = (u64::from(input.u32()?), u64::from(input.u32()?));
     Some(Slice { hash, start, count, min_at: input.i64()?, max_at: input.i64()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Direction, MessageId, ThingId};
+    use parking_lot::Mutex;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::memindex::{self, Indexed, id_tag};
+
+    fn indexed(rows: &[(u64, u8, u8, i64, bool)], base: u64) -> (MemIndex, Vec<(Posting, Indexed)>) {
+        let (mut index, mut all, mut seq) = (MemIndex::new(base), Vec::new(), base);
+        for (n, (gap, tenant, thing, at, outbound)) in rows.iter().enumerate() {
+            let direction = if *outbound { Direction::Outbound } else { Direction::Inbound };
+            let message = Indexed {
+                id: MessageId(Uuid::from_u128(n as u128 + 1)),
+                tenant: TenantId(Uuid::from_u128((*tenant).into())),
+                thing: ThingId(Uuid::from_u128((*thing).into())),
+                direction,
+                at: *at,
+            };
+            let offset = 64 + n as u32 * 10;
+            index.add(seq, offset, &message);
+            all.push((Posting { seq, offset, outbound: *outbound, at: *at }, message));
+            seq += gap;
+        }
+        (index, all)
+    }
+
+    fn rows(most: usize) -> impl Strategy<Value = Vec<(u64, u8, u8, i64, bool)>> {
+        prop::collection::vec((1..40_u64, 0..2_u8, 0..40_u8, -50..50_i64, any::<bool>()), 0..most)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn memory_and_file_answer_alike(
+            rows in rows(3000), after in 0..60_000_u64, before in 0..100_000_u64, from in -60..60_i64, to in -60..60_i64,
+            direction in prop::option::of(any::<bool>()), newest_first in any::<bool>(), limit in 1..700_usize,
+        ) {
+            let base = 100;
+            let (index, all) = indexed(&rows, base);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x.idx");
+            crate::disk::replace(&path, &build(3, 1, 9999, base, &index), &Faults::none()).unwrap();
+            let file = DiskIndex::open(&path, &Faults::none()).unwrap();
+            file.verify().unwrap();
+            prop_assert_eq!(file.header.summary, index.summary);
+            let direction = direction.map(|out| if out { Direction::Outbound } else { Direction::Inbound });
+            for (tenant, thing) in [(0, None), (1, None), (0, Some(1)), (1, Some(39)), (7, None), (0, Some(77))] {
+                let (tenant, thing) = (TenantId(Uuid::from_u128(tenant)), thing.map(|n| ThingId(Uuid::from_u128(n))));
+                for filter in [
+                    Filter { after, before, from, to, direction, newest_first },
+                    Filter { after: 0, before: u64::MAX, from: i64::MIN, to: i64::MAX, direction, newest_first },
+                ] {
+                    let mine = all.iter().filter(|(_, m)| m.tenant == tenant && thing.is_none_or(|t| t == m.thing));
+                    let mut expected: Vec<Posting> = mine.map(|(p, _)| *p).filter(|p| filter.matches(p)).collect();
+                    if newest_first {
+                        expected.reverse();
+                    }
+                    expected.truncate(limit);
+                    let key = Key::of(tenant, thing);
+                    prop_assert_eq!(&file.postings(key, &filter, limit).unwrap(), &expected);
+                    let (index, _) = indexed(&rows, base);
+                    prop_assert_eq!(&memindex::postings(&Mutex::new(index), key, &filter, limit), &expected);
+                }
+            }
+            for (posting, message) in all.iter().step_by(17) {
+                prop_assert_eq!(file.offset(posting.seq).unwrap(), Some(posting.offset));
+                prop_assert_eq!(index.offset(posting.seq), Some(posting.offset));
+                prop_assert!(file.by_id(id_tag(message.id)).unwrap().contains(&posting.offset));
+                prop_assert!(index.by_id(id_tag(message.id)).contains(&posting.offset));
+            }
+            let places = |n: u64| all.iter().filter(|(p, _)| p.seq > n).take(limit).map(|(p, _)| (p.seq, p.offset)).collect::<Vec<_>>();
+            prop_assert_eq!(file.after(after, limit).unwrap(), places(after));
+            prop_assert_eq!(index.after(after, limit).iter().map(|p| (p.seq, p.offset)).collect::<Vec<_>>(), places(after));
+        }
+
+        #[test]
+        fn truncated_memory_is_as_if_never_filled(rows in rows(9000), keep in any::<prop::sample::Index>()) {
+            let keep = keep.index(rows.len() + 1);
+            let (mut whole, _) = indexed(&rows, 5);
+            let (part, all) = indexed(&rows[..keep], 5);
+            whole.truncate(64 + keep as u32 * 10);
+            prop_assert_eq!(whole.len(), keep);
+            prop_assert_eq!(whole.summary, part.summary);
+            prop_assert_eq!(whole.by_thing(), part.by_thing());
+            prop_assert_eq!(whole.by_tenant(), part.by_tenant());
+            prop_assert_eq!(whole.all().map(|(p, _)| p).collect::<Vec<_>>(), all.iter().map(|(p, _)| *p).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn arbitrary_files_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), real in any::<bool>(), at in any::<prop::sample::Index>()) {
+            if real {
+                bytes = build(1, 0, 1, 5, &indexed(&[(1, 0, 0, 0, false); 20], 5).0);
+                let at = at.index(bytes.len());
+                bytes[at] ^= 0x55;
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x.idx");
+            std::fs::write(&path, &bytes).unwrap();
+            if let Ok(file) = DiskIndex::open(&path, &Faults::none()) {
+                prop_assert!(file.verify().is_err());
+                let filter = Filter { after: 0, before: u64::MAX, from: i64::MIN, to: i64::MAX, direction: None, newest_first: true };
+                let _ = file.postings(Key::of(TenantId(Uuid::nil()), None), &filter, 10);
+                let _ = (file.offset(7), file.after(0, 10), file.by_id(3), file.tenants());
+            }
+        }
+    }
+
+    #[test]
+    fn equal_tags_are_all_found() {
+        let mut index = MemIndex::new(1);
+        let message = |n: u128| Indexed {
+            id: MessageId(Uuid::from_u128(n)),
+            tenant: TenantId(Uuid::nil()),
+            thing: ThingId(Uuid::nil()),
+            direction: Direction::Inbound,
+            at: 0,
+        };
+        for n in 0..3000_u32 {
+            // The same id a thousand times among others.
+            index.add(u64::from(n) + 1, 64 + n, &message(if n % 3 == 0 { 7 } else { u128::from(n) + 100 }));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.idx");
+        crate::disk::replace(&path, &build(1, 0, 1, 1, &index), &Faults::none()).unwrap();
+        let mut found = DiskIndex::open(&path, &Faults::none()).unwrap().by_id(id_tag(message(7).id)).unwrap();
+        found.sort_unstable();
+        assert_eq!(found, (0..3000).filter(|n| n % 3 == 0).map(|n| 64 + n).collect::<Vec<u32>>());
+    }
 }

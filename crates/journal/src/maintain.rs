@@ -134,7 +134,7 @@ impl<'a> Step<'a> {
                 self.report.more = true;
                 break;
             }
-            self.replace(&[segment.clone()], None)?;
+            self.replace(std::slice::from_ref(segment), None)?;
             self.report.dropped_segments += 1;
             self.report.freed_bytes += segment.end();
             dropped += 1;

@@ -247,3 +247,48 @@ impl Keys {
         self.order.iter().filter_map(|(seq, key)| self.map.get(key).filter(|r| r.seq == *seq).map(|r| (*key, *r)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_bounded_by_time_and_number() {
+        let mut keys = Keys::default();
+        let key = |n: u64| u128::from(n).to_be_bytes();
+        let remembered = |seq, at| Remembered { id: MessageId(Uuid::nil()), seq, at };
+        for n in 0..MAX_KEYS as u64 + 10 {
+            keys.add(key(n), remembered(n, 0), 0);
+        }
+        assert_eq!((keys.map.len(), keys.find(&key(9), 0), keys.find(&key(10), 0).is_some()), (MAX_KEYS, None, true));
+        assert_eq!(keys.find(&key(10), KEY_WINDOW), None);
+        // Used again after its window: the younger entry stays when the older one's turn comes.
+        let late = KEY_WINDOW + 5;
+        keys.add(key(10), remembered(1 << 40, late), late);
+        assert_eq!((keys.map.len(), keys.iter().count()), (1, 1));
+        assert_eq!(keys.find(&key(10), late).map(|r| r.seq), Some(1 << 40));
+        // A clock that went back does not forget.
+        assert!(keys.find(&key(10), 0).is_some());
+    }
+
+    #[test]
+    fn tombs_swallow_what_they_cover() {
+        let (tenant, thing) = (TenantId(Uuid::from_u128(1)), ThingId(Uuid::from_u128(2)));
+        let tomb = |from, to, up_to| Tomb { tenant, thing: Some(thing), from, to, direction: None, up_to };
+        let mut tombs = Tombs::default();
+        tombs.add(tomb(0, 10, 5));
+        tombs.add(tomb(2, 8, 4));
+        assert_eq!(tombs.len(), 1);
+        tombs.add(tomb(20, 30, 5));
+        assert_eq!(tombs.len(), 2);
+        assert!(tombs.bury(tenant, thing, 5, 10, false) && !tombs.bury(tenant, thing, 6, 10, false));
+        assert!(!tombs.bury(tenant, thing, 5, 15, false) && !tombs.bury(tenant, ThingId(Uuid::nil()), 5, 10, false));
+        tombs.add(everything_of(tenant, thing, 9));
+        assert_eq!(tombs.len(), 1);
+        assert!(tombs.bury(tenant, thing, 8, 15, true) && !tombs.bury(tenant, thing, 9, 15, true));
+        tombs.remove(&everything_of(tenant, thing, 9));
+        assert_eq!((tombs.len(), tombs.iter().count()), (0, 0));
+    }
+}

@@ -129,3 +129,47 @@ impl Future for Wait<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn everyone_learns_of_his_own_record() {
+        let waiters = Arc::new(Waiters::new(10, 10));
+        let wait = |seq| {
+            let waiters = waiters.clone();
+            tokio::spawn(async move { waiters.wait(seq).await })
+        };
+        let tasks: Vec<_> = (9..20).map(wait).collect();
+        tokio::task::yield_now().await;
+        waiters.store(12);
+        waiters.fail(13, 15, &JournalError::DiskFull);
+        assert_eq!(waiters.list.lock().len(), 4);
+        waiters.store(17);
+        assert_eq!((waiters.stored(), waiters.resolved()), (17, 17));
+        waiters.close();
+        for (seq, task) in (9..20).zip(tasks) {
+            let expected = match seq {
+                13..=15 => Err(JournalError::DiskFull),
+                18.. => Err(JournalError::Closed),
+                _ => Ok(()),
+            };
+            assert_eq!(task.await.unwrap(), expected, "{seq}");
+        }
+    }
+
+    #[test]
+    fn failures_are_bounded_and_never_forgotten() {
+        let waiters = Waiters::new(0, 0);
+        for n in 1..5000_u64 {
+            waiters.fail(n * 10, n * 10 + 2, &JournalError::Full);
+            waiters.store(n * 10 + 9);
+        }
+        assert!(waiters.failed.lock().len() <= MAX_FAILED);
+        assert!((1..5000).all(|n| waiters.outcome(n * 10 + 1) == Some(Err(JournalError::Full))));
+        assert_eq!(waiters.outcome(4999 * 10 + 5), Some(Ok(())));
+    }
+}

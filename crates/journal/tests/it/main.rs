@@ -1,5 +1,11 @@
 //! Tests of the journal from outside: one file per promise.
-#![allow(missing_docs, reason = "the tests' names say what they promise")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests: their names say what they promise"
+)]
 
 mod append;
 mod faults;
