@@ -54,7 +54,12 @@ pub async fn run<A: AsRef<std::ffi::OsStr>>(program: &str, arguments: impl IntoI
 
 /// One of the scripts in `tests/clients`, run to its end; `None` where there is no Python for it.
 pub async fn script(name: &str, arguments: &[&str], seconds: u64) -> Option<Outcome> {
-    let python = python()?;
+    script_with("HELIOGRAPH_TEST_PYTHON", name, arguments, seconds).await
+}
+
+/// The same with the Python that the environment variable names.
+pub async fn script_with(variable: &str, name: &str, arguments: &[&str], seconds: u64) -> Option<Outcome> {
+    let python = crate::environment(variable)?;
     let file = root().join("tests/clients").join(name).display().to_string();
     Some(run(&python, std::iter::once(file.as_str()).chain(arguments.iter().copied()), seconds).await)
 }

@@ -50,7 +50,9 @@ pub struct Exchange {
     pub body: Vec<u8>,
 }
 
-fn client() -> &'static reqwest::Client {
+/// A client that follows no redirect and keeps nothing.
+#[must_use]
+pub fn client() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
         // A second call only says that there is one already.

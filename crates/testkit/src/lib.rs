@@ -1,5 +1,6 @@
 //! (development) A whole gateway in the test's own process or beside it, and everything a test needs to talk to it.
 //!
+//! - [`Gateway`]: a whole gateway in this process, with a clock that the test turns.
 //! - [`Child`]: the `heliograph` binary as a process, which can be killed and started again on the same data.
 //! - [`Http`]: requests as somebody ([`Auth`]); the answer is an [`Exchange`], whose text form has ids, times and tokens redacted,
 //!   ready for an inline snapshot.
@@ -17,10 +18,12 @@ mod http;
 pub mod mqtt;
 pub mod postgres;
 mod redact;
+mod whole;
 
 pub use child::Child;
-pub use http::{Auth, Exchange, Http};
+pub use http::{Auth, Exchange, Http, client};
 pub use redact::redact;
+pub use whole::{Builder, Gateway};
 
 /// An environment variable that `./test` sets. Where it is unset the test says so and skips itself, unless `./test` runs it.
 #[must_use]
@@ -32,6 +35,13 @@ pub fn environment(name: &str) -> Option<String> {
         eprintln!("skipped: {name} is not set (./test sets it)");
     }
     value
+}
+
+/// Does `./test` run the tests, which has installed everything they want?
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the test script says so through the environment")]
+pub fn required() -> bool {
+    std::env::var("HELIOGRAPH_TEST_REQUIRE").is_ok()
 }
 
 /// Waits until `check` holds, at most `seconds`; then fails with `what`.

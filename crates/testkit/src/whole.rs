@@ -1,5 +1,6 @@
 //! A whole gateway in the test's own process, on free ports, with a clock that the test turns.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,19 +47,19 @@ impl Gateway {
     /// Requests to it, from nobody yet.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http::new(format!("http://{}", self.running().ready.http.as_deref().unwrap()))
+        Http::new(format!("http://{}", self.running().ready.http.unwrap()))
     }
 
     /// `host:port` of plain MQTT.
     #[must_use]
-    pub fn mqtt(&self) -> &str {
-        self.running().ready.mqtt.as_deref().unwrap()
+    pub fn mqtt(&self) -> String {
+        self.running().ready.mqtt.unwrap().to_string()
     }
 
     /// `host:port` of MQTT over TLS.
     #[must_use]
-    pub fn mqtts(&self) -> &str {
-        self.running().ready.mqtts.as_deref().unwrap()
+    pub fn mqtts(&self) -> String {
+        self.running().ready.mqtts.unwrap().to_string()
     }
 
     /// The clock's hands.
@@ -89,9 +90,10 @@ impl Gateway {
         let running = self.running.take().unwrap();
         let ready = running.ready.clone();
         running.stop().await;
-        self.config.http = ready.http;
-        self.config.mqtt = ready.mqtt;
-        self.config.mqtts = ready.mqtts;
+        let text = |address: Option<SocketAddr>| address.map(|a| a.to_string());
+        self.config.http = text(ready.http);
+        self.config.mqtt = text(ready.mqtt);
+        self.config.mqtts = text(ready.mqtts);
     }
 
     /// Starts it again after [`Gateway::stop`].
