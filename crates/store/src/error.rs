@@ -10,7 +10,9 @@ pub enum Error {
     #[error("{0}")]
     Migration(String),
     /// The data was written by a newer version of the program.
-    #[error("the data was written by a newer version (schema {found}, this program knows {known}); start that version, or restore a backup made by this one")]
+    #[error(
+        "the data was written by a newer version (schema {found}, this program knows {known}); start that version, or restore a backup made by this one"
+    )]
     Newer {
         /// The schema version in the data.
         found: i64,

@@ -14,10 +14,22 @@ macro_rules! sql {
 macro_rules! on {
     ($tx:expr, $conn:ident => $body:expr) => {
         match &mut $tx.inner {
-            $crate::db::Inner::SqliteRead(c) => { let $conn = &mut **c; $body }
-            $crate::db::Inner::SqliteWrite(c) => { let $conn = &mut **c; $body }
-            $crate::db::Inner::PostgresRead(c) => { let $conn = &mut **c; $body }
-            $crate::db::Inner::PostgresWrite(c) => { let $conn = &mut **c; $body }
+            $crate::db::Inner::SqliteRead(c) => {
+                let $conn = &mut **c;
+                $body
+            }
+            $crate::db::Inner::SqliteWrite(c) => {
+                let $conn = &mut **c;
+                $body
+            }
+            $crate::db::Inner::PostgresRead(c) => {
+                let $conn = &mut **c;
+                $body
+            }
+            $crate::db::Inner::PostgresWrite(c) => {
+                let $conn = &mut **c;
+                $body
+            }
         }
     };
 }
