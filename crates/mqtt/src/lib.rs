@@ -8,7 +8,19 @@
 //! batch is written → once it is durable: acknowledgement, [`Host::stored`], fan-out. Its way out: straight to the queue of a
 //! connected clean session, or through the journal's inbox (persistent sessions, things), in order and within the receive maximum.
 //!
-//! Decisions where the standards leave a choice are in [`Host`], [`Limits`] and [`Reason`].
+//! Where the standards leave a choice:
+//!
+//! - A refused publish: MQTT 5 gets the reason in PUBACK or PUBREC; 3.1.1 is disconnected, because there an acknowledgement would say
+//!   that the message is stored. The same holds when the disk refuses it.
+//! - `QoS` 2 in: the message is stored and handed on at PUBLISH (the standard's figure 4.3); its identifier stays known until PUBREL, also
+//!   between the connections of a persistent session, but not beyond a restart of the process.
+//! - Overlapping subscriptions give one copy, at the highest `QoS`, with all identifiers.
+//! - A session belongs to its principal: another one with the same client id is refused (0x85; return code 2).
+//! - Retained messages on their way to a new subscriber, and messages routed without an inbox, are not kept beyond the process.
+//! - Subscriptions of a resumed session are asked of the host again; those no longer allowed end silently.
+//! - A session's expiry counts from the restart when the process restarts meanwhile.
+//! - A keep alive limit changes the client's own value on MQTT 5 only; 3.1.1 has no way to say so.
+//! - Enhanced authentication is refused (0x8C).
 
 mod broker;
 pub mod codec;

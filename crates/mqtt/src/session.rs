@@ -265,6 +265,7 @@ pub(crate) enum Via {
 }
 
 /// What is waited for.
+#[expect(clippy::enum_variant_names, reason = "the standard's names")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     PubAck,

@@ -91,10 +91,10 @@ async fn first_packet<S: AsyncRead + Unpin>(stream: &mut S, inbuf: &mut BytesMut
         if inbuf.first().is_some_and(|first| *first != 0x10) {
             return None;
         }
-        if let Some(frame) = frame(inbuf, None, max).ok()? {
-            if inbuf.len() >= frame.total {
-                return Some((frame.first, frame.header, frame.total));
-            }
+        if let Some(frame) = frame(inbuf, None, max).ok()?
+            && inbuf.len() >= frame.total
+        {
+            return Some((frame.first, frame.header, frame.total));
         }
         if stream.read_buf(inbuf).await.ok()? == 0 {
             return None;

@@ -109,7 +109,7 @@ pub(crate) struct Connection<'b, H: Host, S> {
     /// Sending stopped because the write buffer is full.
     choked: bool,
     aliases_in: Vec<Option<Arc<str>>>,
-    aliases_out: Option<Box<HashMap<Bytes, u16>>>,
+    aliases_out: Option<HashMap<Bytes, u16>>,
     will: Option<Box<WillMessage>>,
     resumed: bool,
     /// The session's expiry has changed and the host does not know.

@@ -1,6 +1,6 @@
 //! Messages to the client: what is sent again, retained messages, inboxes, the letter box — within its receive maximum.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -341,7 +341,7 @@ where
         if self.client.alias_max == 0 || topic.len() < 4 {
             return Alias::None;
         }
-        let known = self.aliases_out.get_or_insert_with(|| Box::new(HashMap::new()));
+        let known = self.aliases_out.get_or_insert_default();
         if let Some(number) = known.get(topic.as_bytes()) {
             return Alias::Known(*number);
         }

@@ -33,17 +33,18 @@ where
                 }
             }
         }
-        if !fresh.is_empty() && self.session.is_persistent() {
-            if let Err(reason) = self.broker.save(&self.session, &self.flow).await {
-                // What can't be kept is not granted.
-                tracing::warn!(%reason, "a session could not be kept");
-                for (sub, known) in fresh.drain(..) {
-                    if !known {
-                        self.forget(&sub.filter);
-                    }
+        if !fresh.is_empty()
+            && self.session.is_persistent()
+            && let Err(reason) = self.broker.save(&self.session, &self.flow).await
+        {
+            // What can't be kept is not granted.
+            tracing::warn!(%reason, "a session could not be kept");
+            for (sub, known) in fresh.drain(..) {
+                if !known {
+                    self.forget(&sub.filter);
                 }
-                codes.iter_mut().for_each(|code| *code = Reason::Unspecified.code());
             }
+            codes.iter_mut().for_each(|code| *code = Reason::Unspecified.code());
         }
         for (sub, known) in &fresh {
             self.broker.subscribe(&self.session, sub);
@@ -125,10 +126,11 @@ where
             codes.push(if known { Reason::Success.code() } else { Reason::NoSubscriptionExisted.code() });
         }
         self.open_consumers();
-        if any && self.session.is_persistent() {
-            if let Err(reason) = self.broker.save(&self.session, &self.flow).await {
-                tracing::warn!(%reason, "a session could not be kept");
-            }
+        if any
+            && self.session.is_persistent()
+            && let Err(reason) = self.broker.save(&self.session, &self.flow).await
+        {
+            tracing::warn!(%reason, "a session could not be kept");
         }
         let ack = Packet::UnsubAck(CodesAck { pid: packet.pid, properties: Properties::NONE, codes: &codes });
         let level = self.level;

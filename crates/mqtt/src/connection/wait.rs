@@ -44,11 +44,11 @@ where
         if self.poll_read(cx)? {
             ready = true;
         }
-        if let Front::Waiting(waiting) = &mut self.front {
-            if let Poll::Ready(result) = waiting.as_mut().poll(cx) {
-                self.front = Front::Known(result);
-                ready = true;
-            }
+        if let Front::Waiting(waiting) = &mut self.front
+            && let Poll::Ready(result) = waiting.as_mut().poll(cx)
+        {
+            self.front = Front::Known(result);
+            ready = true;
         }
         if self.admit.as_mut().is_some_and(|admit| admit.as_mut().poll(cx).is_ready()) {
             self.admit = None;

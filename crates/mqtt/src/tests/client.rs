@@ -152,13 +152,13 @@ impl Client {
     /// The next packet; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Packet<'static>> {
         loop {
-            if let Some(f) = frame(&self.buffer, Some(self.level), usize::MAX).expect("good frames") {
-                if self.buffer.len() >= f.total {
-                    // Leaked: a test is short, and packets are then easy to hand around.
-                    let bytes: &'static [u8] = Vec::leak(self.buffer[..f.total].to_vec());
-                    self.buffer.advance(f.total);
-                    return Some(decode(f.first, &bytes[f.header..], self.level).expect("good packets"));
-                }
+            if let Some(f) = frame(&self.buffer, Some(self.level), usize::MAX).expect("good frames")
+                && self.buffer.len() >= f.total
+            {
+                // Leaked: a test is short, and packets are then easy to hand around.
+                let bytes: &'static [u8] = Vec::leak(self.buffer[..f.total].to_vec());
+                self.buffer.advance(f.total);
+                return Some(decode(f.first, &bytes[f.header..], self.level).expect("good packets"));
             }
             match timeout(Duration::from_secs(10), self.stream.read_buf(&mut self.buffer)).await.expect("the broker says nothing") {
                 Ok(0) | Err(_) => return None,

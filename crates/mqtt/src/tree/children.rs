@@ -31,10 +31,11 @@ impl<N: Default> Children<N> {
     }
 
     pub fn get_or_insert(&mut self, level: &str) -> &mut N {
-        if let Self::Few(list) = self {
-            if list.len() >= FEW && !list.iter().any(|(name, _)| **name == *level) {
-                *self = Self::Many(std::mem::take(list).into_iter().map(|(name, node)| (name, Box::new(node))).collect());
-            }
+        if let Self::Few(list) = self
+            && list.len() >= FEW
+            && !list.iter().any(|(name, _)| **name == *level)
+        {
+            *self = Self::Many(std::mem::take(list).into_iter().map(|(name, node)| (name, Box::new(node))).collect());
         }
         match self {
             Self::Few(list) => {

@@ -37,6 +37,7 @@ struct Node<E> {
 /// Subscriptions at one filter, sorted by key: keys grow with time, so a newcomer goes to the end.
 struct Leaf<E> {
     plain: Vec<E>,
+    #[expect(clippy::box_collection, reason = "almost always absent, and there are two in every node")]
     shared: Option<Box<HashMap<Box<str>, Group<E>>>>,
 }
 
