@@ -92,6 +92,16 @@ impl Layout {
         Ok(self.try_lock()?.is_none())
     }
 
+    /// Makes what store and journal will write into, for the owner alone, whatever the directory around it is like.
+    pub fn make_private(&self) -> Result<(), Problem> {
+        self.make_dir(&self.journal())?;
+        let path = self.database();
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        private(&mut options);
+        options.open(&path).map(|_| ()).map_err(|e| Problem::file("write", &path, &e))
+    }
+
     fn make_dir(&self, dir: &Path) -> Result<(), Problem> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);

@@ -101,6 +101,7 @@ pub(crate) async fn open_store(config: &Config, layout: &Layout) -> Result<Db, P
             .map_err(|e| Problem::setup(format!("cannot open the PostgreSQL store: {e}; check [store] url and that the server runs"))),
         None => {
             let path = layout.database();
+            layout.make_private()?;
             let opened = if config.synced { Db::sqlite(&path).await } else { Db::sqlite_unsynced(&path).await };
             opened.map_err(|e| Problem::setup(format!("cannot open {}: {e}", path.display())))
         }

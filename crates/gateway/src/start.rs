@@ -77,6 +77,15 @@ struct Bound {
 /// Starts a gateway; when this answers it is ready.
 pub async fn start(config: Config) -> Result<Running, Problem> {
     let layout = Layout::new(&config.data);
+    // A mistake in the file is told before anything is made or changed.
+    let fleet = match &config.provision {
+        Some(file) => {
+            let (name, text) = (file.display().to_string(), crate::client::read_text(file)?);
+            provision::Fleet::read(&name, &text)?;
+            Some((name, text))
+        }
+        None => None,
+    };
     let lock = layout.lock_now()?;
     // A file left by a process that was killed would lead others astray.
     let _ = std::fs::remove_file(layout.ready());
@@ -85,9 +94,8 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     let mut ready = bound.ready(&config, &layout)?;
     house.identity.set_public_url(ready.public_url.clone());
     let first_start = house.identity.first_start(OPERATOR).await?;
-    if let Some(file) = &config.provision {
-        let text = std::fs::read_to_string(file).map_err(|e| Problem::file("read", file, &e))?;
-        let report = provision::apply(&house, &house.operator().await, &file.display().to_string(), &text).await?;
+    if let Some((name, text)) = fleet {
+        let report = provision::apply(&house, &house.operator().await, &name, &text).await?;
         tracing::info!(created = report.created, updated = report.updated, unchanged = report.unchanged, "provisioned");
     }
     let anonymous = match &config.anonymous_tenant {
@@ -143,7 +151,8 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
         listeners.spawn(listen_mqtt(listener, Some(certificate.tls()?), broker.clone(), limits, stop_listening.clone()));
     }
     ready.ca = std::path::absolute(&ready.ca).unwrap_or(ready.ca);
-    let text = serde_json::to_vec_pretty(&ready).map_err(Problem::failed)?;
+    let mut text = serde_json::to_vec_pretty(&ready).map_err(Problem::failed)?;
+    text.push(b'\n');
     layout.write(&layout.ready(), &text, false)?;
     tracing::info!(
         http = ?ready.http, https = ?ready.https, mqtt = ?ready.mqtt, mqtts = ?ready.mqtts, public_url = ready.public_url,

@@ -159,6 +159,11 @@ impl Identity {
         self.inner.ca.pem.clone()
     }
 
+    /// When our CA's certificate ends.
+    pub fn ca_certificate_ends(&self) -> Timestamp {
+        Timestamp::from_second(self.inner.ca.not_after).unwrap_or(Timestamp::MAX)
+    }
+
     /// The server's certificate for these DNS names and IP addresses, and for localhost, 127.0.0.1 and `::1` always.
     /// The same one each time, until the names change or its last 60 days begin.
     pub async fn server_certificate(&self, names: &[String]) -> Result<TlsMaterial> {

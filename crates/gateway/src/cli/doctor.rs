@@ -240,10 +240,7 @@ async fn certificates(findings: &mut Findings, config: &Config, house: &House) -
             () => findings.good(what, format!("valid until {ends}")),
         }
     };
-    match ends(&house.identity.ca_certificate_pem()) {
-        Ok(at) => check("CA certificate", at)?,
-        Err(error) => return Err(error.into()),
-    }
+    check("CA certificate", house.identity.ca_certificate_ends())?;
     if let Some((cert, _)) = &config.tls
         && let Ok(chain) = std::fs::read_to_string(cert)
         && let Ok(at) = ends(&chain)

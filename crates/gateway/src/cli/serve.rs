@@ -28,7 +28,8 @@ pub async fn run(config: Config) -> Result<(), Problem> {
 }
 
 fn logs(config: &Config) -> Result<(), Problem> {
-    let filter = EnvFilter::try_new(&config.log.level)
+    // rustls warns of every device that is given an address instead of a name, which is harmless and happens at each connection.
+    let filter = EnvFilter::try_new(format!("rustls=error,{}", config.log.level))
         .map_err(|e| Problem::setup(format!("[log] level {}: {e}; use error, warn, info, debug, trace", config.log.level)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if config.log.json {

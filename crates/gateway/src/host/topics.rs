@@ -86,7 +86,7 @@ impl MqttHost {
             },
             Kind::Member => match self.topics.target(topic) {
                 Some(target) => {
-                    let thing = self.house.things.thing_named(peer.tenant, &target.name).ok_or(Reason::NotAuthorized)?;
+                    let thing = self.house.things.target(peer.tenant, &target).ok_or(Reason::NotAuthorized)?;
                     Ok((thing, Direction::Outbound))
                 }
                 None if self.is_somebodys(topic) => Err(Reason::NotAuthorized),

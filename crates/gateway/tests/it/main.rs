@@ -5,6 +5,7 @@
 //! - [`crash`]: killed under load, nothing acknowledged is missing.
 //! - [`commands`]: the command line's promises.
 //! - [`flashlex`], [`native`]: each API as its users meet it.
+//! - [`openid`]: the OpenID provider through other people's clients.
 //! - [`clients`]: other people's devices and tools.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,6 +15,7 @@ mod crash;
 mod flashlex;
 mod isolation;
 mod native;
+mod openid;
 mod unauthorized;
 
 use std::path::PathBuf;

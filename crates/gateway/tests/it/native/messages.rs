@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::fleet::{ALICE, thing_with_secret};
 use testkit::mqtt::{Client, Options};
-use testkit::{Exchange, Gateway, Http};
+use testkit::{Auth, Exchange, Gateway, Http};
 
 use super::v1;
 
@@ -29,7 +29,8 @@ async fn a_payload_in_its_forms() {
     let path = text.header("location").unwrap().to_owned();
     let text = text.json();
     assert_eq!((&text["payload"], &text["status"], &text["direction"]), (&json!("hello"), &json!("queued"), &json!("outbound")));
-    assert!(text.get("json").is_none() && text.get("payload_base64").is_none() && text.get("expires").is_none());
+    assert!(text.get("json").is_none() && text.get("payload_base64").is_none());
+    assert_eq!(text["expires"], "2027-03-01T12:00:00Z", "as long as the plan keeps messages");
     assert_eq!(alice.get(&path).await.expect(200).json(), text);
 
     let bytes = send(json!({ "payload_base64": "/wA=" })).await.json();
@@ -170,7 +171,8 @@ async fn a_device_on_the_own_topics() {
     }
 
     // A back end sends by publishing to the inbox, named by the thing's key.
-    let mut back_end = Client::connect(&gateway.mqtt(), &Options::new("b").login("backend", "s3cr3t-of-the-backend").level(5)).await;
+    let Auth::Bearer(token) = alice.auth() else { panic!("a token") };
+    let mut back_end = Client::connect(&gateway.mqtt(), &Options::new("b").login("token", token).level(5)).await;
     assert_eq!(back_end.publish("things/lamp/inbox", b"by mqtt", 1).await, 0);
     assert_eq!(device.receive().await.1, &b"by mqtt"[..]);
     assert_eq!(back_end.publish("things/nobody/inbox", b"x", 1).await, 0x87);

@@ -86,7 +86,7 @@ async fn an_operator_and_its_tenants() {
     let path = made.header("location").unwrap().to_owned();
     let id = made.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(root.post(&v1("/tenants"), &json!({ "name": "initech" })).await.expect(409).json()["type"], "/docs/problems#conflict");
-    assert_eq!(root.get(&v1("/tenants")).await.expect(200).json()["items"].as_array().unwrap().len(), 3);
+    assert_eq!(root.get(&v1("/tenants")).await.expect(200).json()["items"].as_array().unwrap().len(), 4, "main, acme, globex, initech");
     let changed = root.patch(&path, &json!({ "affiliation": null, "plan": "AMETHYST" })).await.expect(200).json();
     assert_eq!((changed.get("affiliation"), &changed["plan"]), (None, &json!("AMETHYST")));
     let _ = root.patch(&path, &json!({ "plan": null })).await.expect(400);
