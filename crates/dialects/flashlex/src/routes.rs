@@ -31,8 +31,8 @@ fn mount(face: &MethodRouter) -> Router {
             }
         }
     }
-    // Two slashes at the start: what the SDK makes of an endpoint that ends in one, or of an empty stage.
-    for whole in ["/prd/{*rest}", "/dev/{*rest}", "//{*rest}"] {
+    // Two slashes: what the SDK makes of an endpoint that ends in one, or of an empty stage.
+    for whole in ["/prd/{*rest}", "/dev/{*rest}", "//{*rest}", "/v1//{*rest}", "/{stage}//{*rest}", "/{stage}/v1//{*rest}"] {
         outer = outer.route(whole, face.clone());
     }
     outer
@@ -130,7 +130,22 @@ mod tests {
 
     #[tokio::test]
     async fn every_base_path_leads_to_the_operation() {
-        for base in ["/prd/v1", "/dev/v1", "/dev", "/prd", "/v1", "", "/staging/v1", "/staging", "//prd/v1", "//v1", "/prd//v1"] {
+        for base in [
+            "/prd/v1",
+            "/dev/v1",
+            "/dev",
+            "/prd",
+            "/v1",
+            "",
+            "/staging/v1",
+            "/staging",
+            "//prd/v1",
+            "//v1",
+            "/prd//v1",
+            "/v1/",
+            "/staging/",
+            "/staging/v1/",
+        ] {
             for (path, seen) in [("/token", "/token"), ("/things/a/publish?x=1", "/things/a/publish?x=1"), ("/things/", "/things")] {
                 let (status, text, _) = call("GET", &format!("{base}{path}")).await;
                 assert_eq!((status, text.as_str()), (StatusCode::OK, seen), "{base}{path}");
@@ -146,6 +161,8 @@ mod tests {
             ("/oauth2/token", "openid"),
             ("/console/things", "console"),
             ("/docs/flashlex/openapi.json", "docs"),
+            ("/heliograph/v1//things", "native"),
+            ("/console//things", "console"),
             ("/healthz", "health"),
         ] {
             assert_eq!(call("GET", path).await.1, name, "{path}");
