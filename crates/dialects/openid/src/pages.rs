@@ -28,22 +28,14 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/console/logout", post(log_out))
         .route("/console/sessions", get(sessions_page))
         .route("/console/sessions/{id}/end", post(end_session))
-        .route(
-            "/console/assets/pages.css",
-            get(async || {
-                ([(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")], include_str!("../assets/pages.css"))
-            }),
-        )
-        .route(
-            "/console/assets/submit.js",
-            get(async || {
-                (
-                    [(CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")],
-                    include_str!("../assets/submit.js"),
-                )
-            }),
-        )
+        .route("/console/assets/pages.css", get(async || asset("text/css; charset=utf-8", include_str!("../assets/pages.css"))))
+        .route("/console/assets/submit.js", get(async || asset("text/javascript; charset=utf-8", include_str!("../assets/submit.js"))))
+        .route("/console/assets/icon.svg", get(async || asset("image/svg+xml", include_str!("../assets/icon.svg"))))
         .with_state(app.clone())
+}
+
+fn asset(media: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, media), (CACHE_CONTROL, "public, max-age=3600"), (X_CONTENT_TYPE_OPTIONS, "nosniff")], text).into_response()
 }
 
 #[derive(Template)]
