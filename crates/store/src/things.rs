@@ -23,7 +23,7 @@ sql! {
             and ($5 = '' or kind = $5) \
             and ($6 = '' or status = $6) \
             order by id limit $7";
-    NAMES = "select id, name from thing where tenant = $1 and id > $2 order by id limit $3";
+    NAMES = "select id, thing_key, name from thing where tenant = $1 and id > $2 order by id limit $3";
     COUNT = "select count(*) as n from thing where tenant = $1";
     INSERT = "insert into thing (id, tenant, thing_key, name, kind, distribution, tags, attributes, status, owner, secret_hash, created, updated) \
               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
@@ -42,7 +42,7 @@ row! {
         status: String, owner: Option<Uuid>, created: i64, updated: i64,
     }
 }
-row! { struct NameRow { id: Uuid, name: String } }
+row! { struct NameRow { id: Uuid, thing_key: String, name: String } }
 row! { struct CountRow { n: i64 } }
 row! { struct ForgettingRow { thing: Uuid, tenant: Uuid } }
 
@@ -137,11 +137,16 @@ impl Tx {
             .collect()
     }
 
-    /// Ids and names of a tenant's things by id, at most `limit`.
-    pub async fn thing_names(&mut self, tenant: TenantId, after: Option<ThingId>, limit: u32) -> Result<Vec<(ThingId, String)>, Error> {
+    /// Ids, keys and names of a tenant's things by id, at most `limit`.
+    pub async fn thing_names(
+        &mut self,
+        tenant: TenantId,
+        after: Option<ThingId>,
+        limit: u32,
+    ) -> Result<Vec<(ThingId, String, String)>, Error> {
         let after = after.map_or(Uuid::nil(), ThingId::uuid);
         let rows = fetch_all!(self, NameRow, sql::NAMES, tenant.uuid(), after, i64::from(limit))?;
-        Ok(rows.into_iter().map(|row| (ThingId(row.id), row.name)).collect())
+        Ok(rows.into_iter().map(|row| (ThingId(row.id), row.thing_key, row.name)).collect())
     }
 
     /// How many things the tenant has.

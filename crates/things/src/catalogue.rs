@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use identity::{IssuedCertificate, KeyKind};
-use model::{
-    Caller, Denial, Error, Page, PageRequest, Permission, Principal, Quota, QuotaKind, Result, TenantId, Thing, ThingId, ThingStatus,
-};
+use model::{Caller, Denial, Error, Page, PageRequest, Permission, Principal, Quota, QuotaKind, Result, Thing, ThingId, ThingStatus};
 use secrecy::{ExposeSecret as _, SecretString};
 use store::{ThingSelection, Tx};
 
@@ -96,7 +94,7 @@ impl Things {
             let sealed = self.seal_key(thing.id, &issued.private_key_pem);
             tx.insert_certificate(&issued_row(thing.tenant, thing.id, issued, thing.created), Some(&sealed)).await?;
         }
-        self.commit_named(tx, thing.tenant, thing.id, None, Some(&thing.name)).await
+        self.commit_named(tx, None, Some(thing)).await
     }
 
     /// Room in the plan, and key and name free?
@@ -122,17 +120,20 @@ impl Things {
         Ok(())
     }
 
-    /// Commits and keeps the names in memory in step; none as `was`: the thing is new, none as `is`: it is gone.
-    async fn commit_named(&self, tx: Tx, tenant: TenantId, id: ThingId, was: Option<&str>, is: Option<&str>) -> Result<()> {
-        let Some(state) = self.known_state(tenant) else { return Ok(tx.commit().await?) };
+    /// Commits and keeps names and keys in memory in step; none as `was`: the thing is new, none as `is`: it is gone.
+    async fn commit_named(&self, tx: Tx, was: Option<&Thing>, is: Option<&Thing>) -> Result<()> {
+        let state = was.or(is).and_then(|thing| self.known_state(thing.tenant));
+        let Some(state) = state else { return Ok(tx.commit().await?) };
         let _change = state.names_change.lock().await;
         tx.commit().await?;
         if let Some(names) = state.names.write().as_mut() {
-            if let Some(name) = was {
-                names.ids.remove(name);
+            if let Some(thing) = was {
+                names.ids.remove(thing.name.as_str());
+                names.keys.remove(thing.key.as_str());
             }
-            if let Some(name) = is {
-                names.ids.insert(name.into(), id);
+            if let Some(thing) = is {
+                names.ids.insert(thing.name.as_str().into(), thing.id);
+                names.keys.insert(thing.key.as_str().into(), thing.id);
             }
         }
         Ok(())
@@ -178,7 +179,7 @@ impl Things {
         let mut tx = self.inner.db.begin().await?;
         tx.lock_tenant(caller.tenant).await?;
         let mut thing = self.find_in(&mut tx, caller, handle).await?.thing;
-        let was = thing.name.clone();
+        let was = thing.clone();
         let ThingChange { key, name, kind, distribution, tags, attributes } = change;
         thing.key = key.unwrap_or(thing.key);
         thing.name = name.unwrap_or(thing.name);
@@ -190,9 +191,9 @@ impl Things {
         check(&thing)?;
         self.check_free(&mut tx, &thing).await?;
         tx.update_thing(&thing).await?;
-        self.commit_named(tx, caller.tenant, thing.id, Some(&was), Some(&thing.name)).await?;
+        self.commit_named(tx, Some(&was), Some(&thing)).await?;
         self.inner.certificates.forget(thing.id);
-        if was != thing.name {
+        if was.name != thing.name || was.key != thing.key {
             self.end(Ended::Thing(thing.id));
         }
         Ok(thing)
@@ -215,7 +216,7 @@ impl Things {
         let thing = self.find_in(&mut tx, caller, handle).await?.thing;
         tx.delete_thing(caller.tenant, thing.id).await?;
         // With the row goes a note that its messages must be forgotten; whoever finds it, now or after a crash, does that.
-        self.commit_named(tx, caller.tenant, thing.id, Some(&thing.name), None).await?;
+        self.commit_named(tx, Some(&thing), None).await?;
         self.mark_gone(thing.id);
         self.inner.certificates.forget(thing.id);
         self.inner.identity.thing_removed(thing.id);

@@ -32,12 +32,13 @@ pub(crate) struct TenantState {
     pub(crate) names_change: tokio::sync::Mutex<()>,
 }
 
-/// A tenant's things by name.
+/// A tenant's things by name and by key.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// When they were read.
     pub(crate) read: Timestamp,
     pub(crate) ids: HashMap<Box<str>, ThingId>,
+    pub(crate) keys: HashMap<Box<str>, ThingId>,
 }
 
 #[derive(Clone, Copy, Debug)]

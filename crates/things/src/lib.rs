@@ -29,7 +29,7 @@ use tokio::sync::broadcast;
 
 pub use live::LiveMessages;
 pub use messages::idempotency;
-pub use topics::{Form, Publish, Subscribed, Target, TopicMap, Topics, matches};
+pub use topics::{Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
 pub use types::{
     Credentials, Ended, Incoming, Lagged, MessageFilter, NewThing, Options, Outgoing, Provisioned, Sent, ThingChange, ThingFilter,
     ThingKeys, Usage,
@@ -112,13 +112,16 @@ impl Things {
             return Ok(());
         }
         let mut tx = self.inner.db.read().await?;
-        let mut names = counters::Names { read: self.now(), ids: HashMap::new() };
+        let mut names = counters::Names { read: self.now(), ids: HashMap::new(), keys: HashMap::new() };
         let mut after = None;
         loop {
             let rows = tx.thing_names(tenant, after, PageRequest::MAX).await?;
-            after = rows.last().map(|(id, _)| *id);
+            after = rows.last().map(|(id, _, _)| *id);
             let full = rows.len() == PageRequest::MAX as usize;
-            names.ids.extend(rows.into_iter().map(|(id, name)| (name.into_boxed_str(), id)));
+            for (id, key, name) in rows {
+                names.ids.insert(name.into_boxed_str(), id);
+                names.keys.insert(key.into_boxed_str(), id);
+            }
             if !full {
                 break;
             }
@@ -131,6 +134,15 @@ impl Things {
     #[must_use]
     pub fn thing_named(&self, tenant: TenantId, name: &str) -> Option<ThingId> {
         self.known_state(tenant)?.names.read().as_ref()?.ids.get(name).copied()
+    }
+
+    /// The thing a back end's topic means, from memory as [`Things::thing_named`].
+    #[must_use]
+    pub fn target(&self, tenant: TenantId, target: &Target) -> Option<ThingId> {
+        match target.handle {
+            Handle::Name => self.thing_named(tenant, &target.name),
+            Handle::Key => self.known_state(tenant)?.names.read().as_ref()?.keys.get(target.name.as_str()).copied(),
+        }
     }
 
     /// Credentials and things that come to their end, from now on. A receiver that lags has missed some and must check all it holds.

@@ -17,8 +17,19 @@ pub struct TopicMap {
     pub inbox: fn(&Thing) -> String,
     /// The payload as that dialect's devices expect it.
     pub outgoing: fn(&Thing, &Message) -> Vec<u8>,
-    /// A back end (user or client) that publishes here sends to the thing of this name.
+    /// A back end (user or client) that publishes here sends to the thing of this name or key.
     pub target: fn(topic: &str) -> Option<String>,
+    /// By which of the two the topics call a thing.
+    pub handle: Handle,
+}
+
+/// How topics call a thing; both are unique in the tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// By its name.
+    Name,
+    /// By its key.
+    Key,
 }
 
 /// What a thing's publication means.
@@ -48,8 +59,10 @@ pub struct Subscribed {
 pub struct Target {
     /// The dialect that knows the topic.
     pub form: Form,
-    /// The thing's name, unique in the tenant.
+    /// The thing's name, or its key.
     pub name: String,
+    /// Which of the two.
+    pub handle: Handle,
 }
 
 /// The maps of all dialects that are switched on, in order of precedence.
@@ -97,7 +110,7 @@ impl Topics {
     /// The thing a back end sends to when it publishes here. None: the topic is no inbox in any dialect.
     #[must_use]
     pub fn target(&self, topic: &str) -> Option<Target> {
-        self.forms().find_map(|(form, map)| (map.target)(topic).map(|name| Target { form, name }))
+        self.forms().find_map(|(form, map)| (map.target)(topic).map(|name| Target { form, name, handle: map.handle }))
     }
 
     fn forms(&self) -> impl Iterator<Item = (Form, &TopicMap)> {
@@ -176,6 +189,7 @@ mod tests {
         inbox: |thing| format!("in/{}", thing.name),
         outgoing: |_, message| [b"<", message.payload.as_slice(), b">"].concat(),
         target: |topic| topic.strip_prefix("in/").filter(|n| !n.is_empty() && !n.contains('/')).map(str::to_owned),
+        handle: Handle::Name,
     };
     const BARE: TopicMap = TopicMap {
         dialect: "bare",
@@ -184,6 +198,7 @@ mod tests {
         inbox: |thing| format!("commands/{}/in", thing.name),
         outgoing: |_, message| message.payload.clone(),
         target: |topic| topic.strip_prefix("commands/").and_then(|rest| rest.strip_suffix("/in")).map(str::to_owned),
+        handle: Handle::Key,
     };
 
     #[test]
@@ -223,8 +238,8 @@ mod tests {
     #[test]
     fn a_back_end_publishes_to_a_things_inbox() {
         let topics = Topics::new(vec![WRAPPED, BARE]);
-        assert_eq!(topics.target("in/lamp"), Some(Target { form: Form(0), name: "lamp".into() }));
-        assert_eq!(topics.target("commands/lamp/in"), Some(Target { form: Form(1), name: "lamp".into() }));
+        assert_eq!(topics.target("in/lamp"), Some(Target { form: Form(0), name: "lamp".into(), handle: Handle::Name }));
+        assert_eq!(topics.target("commands/lamp/in"), Some(Target { form: Form(1), name: "lamp".into(), handle: Handle::Key }));
         assert_eq!(topics.target("in/"), None);
         assert_eq!(topics.target("elsewhere"), None);
     }

@@ -11,13 +11,13 @@
 use model::{Message, Thing};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use things::{Publish, TopicMap};
+use things::{Handle, Publish, TopicMap};
 use uuid::Uuid;
 
 use crate::payload;
 
 /// The dialect's topics.
-pub static TOPICS: TopicMap = TopicMap { dialect: "flashlex", publish, subscribe, inbox, outgoing, target };
+pub static TOPICS: TopicMap = TopicMap { dialect: "flashlex", publish, subscribe, inbox, outgoing, target, handle: Handle::Name };
 
 const TEST: &str = "flashlex/test";
 const COLLECT: &str = "flashlex/collect";

@@ -4,11 +4,11 @@
 //! `things/{key}/inbox`, where it receives outbound messages as raw payload and where back ends publish to send to it.
 
 use model::Thing;
-use things::{Publish, TopicMap};
+use things::{Handle, Publish, TopicMap};
 
 /// The topic space `things/{key}/…`.
 pub static TOPICS: TopicMap =
-    TopicMap { dialect: "native", publish, subscribe, inbox, outgoing: |_, message| message.payload.clone(), target };
+    TopicMap { dialect: "native", publish, subscribe, inbox, outgoing: |_, message| message.payload.clone(), target, handle: Handle::Key };
 
 const ROOT: &str = "things/";
 const INBOX: &str = "/inbox";

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use identity::{AuditFilter, Credential, Origin, TenantChoice};
 use model::{CertificateFingerprint, Denial, Error, MessageId, PageRequest, Permission, PlanName, Principal, QuotaKind, Role, ThingStatus};
 use secrecy::{ExposeSecret as _, SecretString};
-use things::{Credentials, Ended, MessageFilter, NewThing, Outgoing, ThingChange, ThingFilter};
+use things::{Credentials, Ended, Form, Handle, MessageFilter, NewThing, Outgoing, Target, ThingChange, ThingFilter};
 use uuid::Uuid;
 
 use crate::house::{House, inbound};
@@ -155,6 +155,16 @@ async fn a_renamed_thing_must_come_back(house: House) {
     assert_eq!(ended.try_recv().unwrap(), Ended::Thing(thing.id));
     assert_eq!(house.things.thing_named(owner.tenant, "lamp"), Some(thing.id));
     assert_eq!(house.things.thing_named(owner.tenant, "dev-1"), None);
+    // By its key it is still called as before; a new key is another reason to come back.
+    let keyed = |key: &str| Target { form: Form(0), name: key.into(), handle: Handle::Key };
+    assert_eq!(house.things.target(owner.tenant, &keyed("dev-1")), Some(thing.id));
+    assert_eq!(house.things.target(owner.tenant, &keyed("lamp")), None);
+    assert_eq!(house.things.target(owner.tenant, &Target { handle: Handle::Name, ..keyed("lamp") }), Some(thing.id));
+    house.things.update(&owner, "dev-1", ThingChange { key: Some("dev-9".into()), ..ThingChange::default() }).await.unwrap();
+    assert_eq!(ended.try_recv().unwrap(), Ended::Thing(thing.id));
+    assert_eq!(house.things.target(owner.tenant, &keyed("dev-1")), None);
+    house.things.update(&owner, "dev-9", ThingChange { key: Some("dev-1".into()), ..ThingChange::default() }).await.unwrap();
+    assert_eq!(ended.try_recv().unwrap(), Ended::Thing(thing.id));
     let taken = house.things.update(&owner, "dev-1", ThingChange { name: Some("dev-2".into()), ..ThingChange::default() }).await;
     assert!(matches!(taken, Err(Error::Conflict { what: "name", .. })));
     let same = house.things.update(&owner, "dev-1", ThingChange { name: Some("lamp".into()), ..ThingChange::default() }).await;

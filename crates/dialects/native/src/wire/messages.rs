@@ -90,7 +90,7 @@ pub struct NewMessage {
     /// The payload as a JSON value; sent as it is written here.
     #[schema(value_type = Option<serde_json::Value>)]
     pub json: Option<Box<RawValue>>,
-    /// Seconds after which it is no longer worth delivering; never when absent.
+    /// Seconds after which it is no longer worth delivering; when absent, and at most, as long as the plan keeps messages.
     #[schema(minimum = 1)]
     pub expires_in: Option<u32>,
 }

@@ -144,7 +144,7 @@ pub struct CreatedThing {
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"name": "truck-2", "attributes": {"colour": "red", "plate": null}}))]
 pub struct ThingPatch {
-    /// A new handle.
+    /// A new handle. The thing's sessions end, because its topics carry the key.
     #[serde(deserialize_with = "present")]
     pub key: Option<String>,
     /// A new name. The thing's sessions end, because some platforms' topics carry the name.
