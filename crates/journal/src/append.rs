@@ -27,9 +27,8 @@ impl Journal {
         let message = packed(message);
         let prepared = Prepared::new(&message);
         let size = prepared.size();
-        let bound = shared.options.max_pending_bytes;
-        let waiting = shared.waiting.load(Ordering::Acquire);
-        if waiting > 0 && waiting + size > bound {
+        // The same test as in `admit`: whoever was admitted gets through, unless somebody else was quicker.
+        if shared.waiting.load(Ordering::Acquire) >= shared.options.max_pending_bytes {
             return Err(JournalError::Full);
         }
         let key = message.idempotency;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::checkpoint::{self, Position};
 use crate::codec::{Control, KIND_MESSAGE, MARK, MessageView, put_control};
@@ -40,7 +40,7 @@ pub(crate) struct Committer {
     keeper: Sender<Job>,
     active: Arc<Segment>,
     file: Arc<DiskFile>,
-    index: Arc<Mutex<MemIndex>>,
+    index: Arc<RwLock<MemIndex>>,
     /// Bytes that count.
     end: u64,
     /// Bytes known to be on disk.
@@ -138,14 +138,14 @@ impl Committer {
         let bytes = batch.buffer.len();
         let outcome = self.store(&mut batch);
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
+        // The bytes are gone before anybody hears of it.
+        let before = self.shared.waiting.fetch_sub(bytes - MARK, Ordering::AcqRel);
+        if before >= self.shared.options.max_pending_bytes {
+            self.shared.room.notify_waiters();
+        }
         match outcome {
             Ok(start) => self.publish(&batch, start),
             Err(error) => self.fail(&batch, &error),
-        }
-        let bound = self.shared.options.max_pending_bytes;
-        let before = self.shared.waiting.fetch_sub(bytes - MARK, Ordering::AcqRel);
-        if before >= bound {
-            self.shared.room.notify_waiters();
         }
         batch.clear();
         self.batch = batch;
@@ -289,7 +289,7 @@ impl Committer {
         }
         if self.broken {
             self.active.set_end(self.synced);
-            self.index.lock().truncate(self.synced as u32);
+            self.index.write().truncate(self.synced as u32);
             let _ = self.file.set_len(self.synced);
         }
         let old = std::mem::replace(&mut self.active, segment);
@@ -319,7 +319,7 @@ impl Committer {
         let shared = &self.shared;
         self.active.set_end(self.end);
         {
-            let mut index = self.index.lock();
+            let mut index = self.index.write();
             for entry in &batch.entries {
                 if let Entry::Message { record, offset, .. } = entry {
                     index.add(record.seq.0, (start + *offset as u64) as u32, &Indexed::from(&**record));
@@ -450,7 +450,7 @@ impl Committer {
             let next = self.shared.waiters.resolved() + 1;
             let _ = self.rotate(next);
         }
-        if self.index.lock().len() >= SEAL_AT_CLOSE {
+        if self.index.read().len() >= SEAL_AT_CLOSE {
             let next = self.shared.waiters.resolved() + 1;
             let _ = self.rotate(next);
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use model::TenantId;
 
 use crate::codec::Input;
-use crate::disk::DiskFile;
+use crate::disk::{self, DiskFile};
 use crate::memindex::{Filter, Key, MemIndex, Posting, Summary};
 use crate::{Faults, JournalError};
 
@@ -23,6 +23,8 @@ const ID: usize = 8;
 const OUTBOUND: u32 = 1 << 31;
 /// Postings read at once.
 const BLOCK: usize = 1024;
+/// Bytes written at once.
+const CHUNK: usize = 256 << 10;
 /// Rows of ids read at once.
 const IDS: u64 = 256;
 
@@ -89,43 +91,110 @@ struct Sections {
     end: u64,
 }
 
-/// The bytes of the index file of a segment.
-pub(crate) fn build(segment: u64, generation: u64, log_len: u64, base: u64, index: &MemIndex) -> Vec<u8> {
-    let records = index.len();
-    let mut body = Vec::with_capacity(records * (SEQ + 2 * POSTING + ID + 8));
-    let mut ids = Vec::with_capacity(records);
-    for (posting, tag) in index.all() {
-        put_pair(&mut body, (posting.seq - base) as u32, posting.offset);
-        ids.push((tag, posting.offset));
+/// Writes the index file of a segment and puts it in place; holds little of it in memory.
+pub(crate) fn write(path: &Path, of: Segment, index: &MemIndex, faults: &Faults) -> Result<(), JournalError> {
+    let temporary = path.with_extension("tmp");
+    let finished = write_to(&temporary, of, index, faults).and_then(|()| disk::rename(&temporary, path, faults));
+    if let Err(error) = finished {
+        let _ = disk::remove(&temporary, faults);
+        return Err(error);
     }
-    let things = index.by_thing();
+    path.parent().map_or(Ok(()), |dir| disk::sync_dir(dir, faults))
+}
+
+/// The segment an index belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub id: u64,
+    pub generation: u64,
+    pub log_len: u64,
+    pub base: u64,
+}
+
+fn write_to(path: &Path, of: Segment, index: &MemIndex, faults: &Faults) -> Result<(), JournalError> {
+    let file = DiskFile::create(path, faults)?;
+    let mut body = Body { file: &file, buffer: Vec::with_capacity(CHUNK), at: HEADER as u64, sum: crc32fast::Hasher::new() };
+    for (posting, _) in index.all() {
+        put_pair(&mut body.buffer, (posting.seq - of.base) as u32, posting.offset);
+        body.flush_at(CHUNK)?;
+    }
+    let mut chain = Vec::new();
+    let things = index.things();
     let mut first = 0;
-    for (hash, postings) in &things {
-        put_key(&mut body, *hash, &mut first, postings);
+    for (hash, key) in &things {
+        put_key(&mut body.buffer, *hash, &mut first, index.newest_first(*key));
+        body.flush_at(CHUNK)?;
     }
-    things.iter().flat_map(|(_, postings)| postings).for_each(|p| put_posting(&mut body, base, p));
-    let tenants = index.by_tenant();
+    for (_, key) in &things {
+        body.postings(&mut chain, of.base, index.newest_first(*key))?;
+    }
+    let tenants = index.tenants();
     let mut first = 0;
-    for (hash, tenant, postings) in &tenants {
-        put_key(&mut body, *hash, &mut first, postings);
-        body.extend_from_slice(tenant.0.as_bytes());
+    for (hash, tenant, key) in &tenants {
+        put_key(&mut body.buffer, *hash, &mut first, index.newest_first(*key));
+        body.buffer.extend_from_slice(tenant.0.as_bytes());
+        body.flush_at(CHUNK)?;
     }
-    tenants.iter().flat_map(|(_, _, postings)| postings).for_each(|p| put_posting(&mut body, base, p));
+    for (_, _, key) in &tenants {
+        body.postings(&mut chain, of.base, index.newest_first(*key))?;
+    }
+    drop(chain);
+    let mut ids: Vec<(u32, u32)> = index.all().map(|(posting, tag)| (tag, posting.offset)).collect();
     ids.sort_unstable();
-    ids.iter().for_each(|(tag, offset)| put_pair(&mut body, *tag, *offset));
+    for (tag, offset) in ids {
+        put_pair(&mut body.buffer, tag, offset);
+        body.flush_at(CHUNK)?;
+    }
+    body.flush_at(0)?;
     let header = IndexHeader {
-        segment,
-        generation,
-        log_len,
-        base,
+        segment: of.id,
+        generation: of.generation,
+        log_len: of.log_len,
+        base: of.base,
         summary: index.summary,
         things: things.len() as u32,
         tenants: tenants.len() as u32,
-        body_crc: crc32fast::hash(&body),
+        body_crc: body.sum.finalize(),
     };
-    let mut out = header.bytes();
-    out.append(&mut body);
-    out
+    file.write_at(&header.bytes(), 0)?;
+    file.sync()
+}
+
+/// The part after the header, on its way to the file.
+struct Body<'a> {
+    file: &'a DiskFile,
+    buffer: Vec<u8>,
+    at: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl Body<'_> {
+    fn flush_at(&mut self, level: usize) -> Result<(), JournalError> {
+        if self.buffer.len() >= level {
+            self.sum.update(&self.buffer);
+            self.file.write_at(&self.buffer, self.at)?;
+            self.at += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes a chain oldest first; the scratch space is reused.
+    fn postings(
+        &mut self,
+        chain: &mut Vec<(u32, u32, i64)>,
+        base: u64,
+        newest_first: impl Iterator<Item = Posting>,
+    ) -> Result<(), JournalError> {
+        chain.clear();
+        chain.extend(newest_first.map(|p| ((p.seq - base) as u32, p.offset | if p.outbound { OUTBOUND } else { 0 }, p.at)));
+        for (delta, place, at) in chain.iter().rev() {
+            put_pair(&mut self.buffer, *delta, *place);
+            self.buffer.extend_from_slice(&at.to_le_bytes());
+            self.flush_at(CHUNK)?;
+        }
+        Ok(())
+    }
 }
 
 fn put_pair(out: &mut Vec<u8>, a: u32, b: u32) {
@@ -133,17 +202,16 @@ fn put_pair(out: &mut Vec<u8>, a: u32, b: u32) {
     out.extend_from_slice(&b.to_le_bytes());
 }
 
-fn put_key(out: &mut Vec<u8>, hash: u64, first: &mut u32, postings: &[Posting]) {
+fn put_key(out: &mut Vec<u8>, hash: u64, first: &mut u32, postings: impl Iterator<Item = Posting>) {
+    let (mut count, mut min_at, mut max_at) = (0, i64::MAX, i64::MIN);
+    for posting in postings {
+        (count, min_at, max_at) = (count + 1, min_at.min(posting.at), max_at.max(posting.at));
+    }
     out.extend_from_slice(&hash.to_le_bytes());
-    put_pair(out, *first, postings.len() as u32);
-    *first += postings.len() as u32;
-    out.extend_from_slice(&postings.iter().map(|p| p.at).min().unwrap_or(i64::MAX).to_le_bytes());
-    out.extend_from_slice(&postings.iter().map(|p| p.at).max().unwrap_or(i64::MIN).to_le_bytes());
-}
-
-fn put_posting(out: &mut Vec<u8>, base: u64, p: &Posting) {
-    put_pair(out, (p.seq - base) as u32, p.offset | if p.outbound { OUTBOUND } else { 0 });
-    out.extend_from_slice(&p.at.to_le_bytes());
+    put_pair(out, *first, count);
+    *first += count;
+    out.extend_from_slice(&min_at.to_le_bytes());
+    out.extend_from_slice(&max_at.to_le_bytes());
 }
 
 /// A key's part of the postings.
@@ -372,7 +440,7 @@ fn read_key(row: &[u8]) -> Option<Slice> {
 #[cfg(test)]
 mod tests {
     use model::{Direction, MessageId, ThingId};
-    use parking_lot::Mutex;
+    use parking_lot::RwLock;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -414,7 +482,7 @@ mod tests {
             let (index, all) = indexed(&rows, base);
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("x.idx");
-            crate::disk::replace(&path, &build(3, 1, 9999, base, &index), &Faults::none()).unwrap();
+            write(&path, Segment { id: 3, generation: 1, log_len: 9999, base }, &index, &Faults::none()).unwrap();
             let file = DiskIndex::open(&path, &Faults::none()).unwrap();
             file.verify().unwrap();
             prop_assert_eq!(file.header.summary, index.summary);
@@ -434,7 +502,7 @@ mod tests {
                     let key = Key::of(tenant, thing);
                     prop_assert_eq!(&file.postings(key, &filter, limit).unwrap(), &expected);
                     let (index, _) = indexed(&rows, base);
-                    prop_assert_eq!(&memindex::postings(&Mutex::new(index), key, &filter, limit), &expected);
+                    prop_assert_eq!(&memindex::postings(&RwLock::new(index), key, &filter, limit), &expected);
                 }
             }
             for (posting, message) in all.iter().step_by(17) {
@@ -456,20 +524,26 @@ mod tests {
             whole.truncate(64 + keep as u32 * 10);
             prop_assert_eq!(whole.len(), keep);
             prop_assert_eq!(whole.summary, part.summary);
-            prop_assert_eq!(whole.by_thing(), part.by_thing());
-            prop_assert_eq!(whole.by_tenant(), part.by_tenant());
+            let things = |index: &MemIndex| index.things().into_iter().map(|(h, c)| (h, index.newest_first(c).collect())).collect::<Vec<(u64, Vec<_>)>>();
+            prop_assert_eq!(things(&whole), things(&part));
+            let tenants = |index: &MemIndex| {
+                index.tenants().into_iter().map(|(h, t, c)| (h, t, index.newest_first(c).collect())).collect::<Vec<(u64, TenantId, Vec<_>)>>()
+            };
+            prop_assert_eq!(tenants(&whole), tenants(&part));
             prop_assert_eq!(whole.all().map(|(p, _)| p).collect::<Vec<_>>(), all.iter().map(|(p, _)| *p).collect::<Vec<_>>());
         }
 
         #[test]
         fn arbitrary_files_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), real in any::<bool>(), at in any::<prop::sample::Index>()) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x.idx");
             if real {
-                bytes = build(1, 0, 1, 5, &indexed(&[(1, 0, 0, 0, false); 20], 5).0);
+                let (index, _) = indexed(&[(1, 0, 0, 0, false); 20], 5);
+                write(&path, Segment { id: 1, generation: 0, log_len: 1, base: 5 }, &index, &Faults::none()).unwrap();
+                bytes = std::fs::read(&path).unwrap();
                 let at = at.index(bytes.len());
                 bytes[at] ^= 0x55;
             }
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("x.idx");
             std::fs::write(&path, &bytes).unwrap();
             if let Ok(file) = DiskIndex::open(&path, &Faults::none()) {
                 prop_assert!(file.verify().is_err());
@@ -496,7 +570,7 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.idx");
-        crate::disk::replace(&path, &build(1, 0, 1, 1, &index), &Faults::none()).unwrap();
+        write(&path, Segment { id: 1, generation: 0, log_len: 1, base: 1 }, &index, &Faults::none()).unwrap();
         let mut found = DiskIndex::open(&path, &Faults::none()).unwrap().by_id(id_tag(message(7).id)).unwrap();
         found.sort_unstable();
         assert_eq!(found, (0..3000).filter(|n| n % 3 == 0).map(|n| 64 + n).collect::<Vec<u32>>());

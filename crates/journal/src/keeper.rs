@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::{JournalError, checkpoint, disk, index};
+use crate::{JournalError, checkpoint, index};
 
 /// What the keeper is given to do.
 #[derive(Debug)]
@@ -34,12 +34,13 @@ pub(crate) fn run(shared: &Shared, jobs: &Receiver<Job>) {
 pub(crate) fn seal(shared: &Shared, segment: &Segment) -> Result<(), JournalError> {
     let _one_at_a_time = shared.sealing.lock();
     let Some(memory) = segment.memory() else { return Ok(()) };
-    let (bytes, summary) = {
-        let memory = memory.lock();
-        let header = segment.header;
-        (index::build(header.id, header.generation, segment.end(), header.base, &memory), memory.summary)
+    let header = segment.header;
+    let of = index::Segment { id: header.id, generation: header.generation, log_len: segment.end(), base: header.base };
+    let summary = {
+        let memory = memory.read();
+        index::write(&segment.index_path(), of, &memory, &shared.options.faults)?;
+        memory.summary
     };
-    disk::replace(&segment.index_path(), &bytes, &shared.options.faults)?;
     segment.index_written(summary);
     Ok(())
 }

@@ -270,12 +270,12 @@ impl<'a> Step<'a> {
         }
         file.sync()?;
         let summary = index.summary;
-        let bytes = index::build(header.id, header.generation, end, header.base, &index);
+        let of = index::Segment { id: header.id, generation: header.generation, log_len: end, base: header.base };
         let path = log_path(&self.shared.options.dir, header.id);
         // Old readers keep the old files; a crash in between leaves an index of the wrong generation, which is rebuilt.
         old.iter().try_for_each(|s| s.detach())?;
         disk::rename(&temporary, &path, faults)?;
-        disk::replace(&path.with_extension("idx"), &bytes, faults)?;
+        index::write(&path.with_extension("idx"), of, &index, faults)?;
         Ok(Some(Arc::new(Segment::sealed(header, path, end, summary, 0, faults))))
     }
 

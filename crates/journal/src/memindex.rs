@@ -3,9 +3,10 @@
 //! 32 bytes a message, in chunks so that growth neither copies nor doubles. Sealing turns it into a file (`index.rs`).
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use model::{Direction, MessageId, TenantId, ThingId};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::codec::MessageView;
 
@@ -118,13 +119,29 @@ struct Entry {
     tag: u32,
 }
 
+/// Keys that are hashes already.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct MemIndex {
     base: u64,
     chunks: Vec<Vec<Entry>>,
-    things: HashMap<u64, u32>,
-    tenants: HashMap<u64, (u32, TenantId)>,
+    things: HashMap<u64, u32, BuildHasherDefault<Spread>>,
+    tenants: HashMap<u64, (u32, TenantId), BuildHasherDefault<Spread>>,
     pub(crate) summary: Summary,
 }
 
@@ -220,30 +237,39 @@ impl MemIndex {
         self.entries().map(|e| (self.posting(e), e.tag))
     }
 
-    /// Every thing's messages, in order, by ascending hash.
-    pub(crate) fn by_thing(&self) -> Vec<(u64, Vec<Posting>)> {
-        let mut keys: Vec<_> = self.things.iter().map(|(hash, head)| (*hash, self.chain(*head, |e| e.previous_thing))).collect();
+    /// Every thing, by ascending hash.
+    pub(crate) fn things(&self) -> Vec<(u64, Chain)> {
+        let mut keys: Vec<_> = self.things.iter().map(|(hash, head)| (*hash, Chain(*head, Link::Thing))).collect();
         keys.sort_unstable_by_key(|(hash, _)| *hash);
         keys
     }
 
-    /// Every tenant's messages, in order, by ascending hash.
-    pub(crate) fn by_tenant(&self) -> Vec<(u64, TenantId, Vec<Posting>)> {
-        let chains = self.tenants.iter().map(|(hash, (head, tenant))| (*hash, *tenant, self.chain(*head, |e| e.previous_tenant)));
-        let mut keys: Vec<_> = chains.collect();
+    /// Every tenant, by ascending hash.
+    pub(crate) fn tenants(&self) -> Vec<(u64, TenantId, Chain)> {
+        let mut keys: Vec<_> = self.tenants.iter().map(|(hash, (head, tenant))| (*hash, *tenant, Chain(*head, Link::Tenant))).collect();
         keys.sort_unstable_by_key(|(hash, _, _)| *hash);
         keys
     }
 
-    fn chain(&self, mut head: u32, previous: impl Fn(&Entry) -> u32) -> Vec<Posting> {
-        let mut postings = Vec::new();
-        while let Some(entry) = self.entry(head) {
-            postings.push(self.posting(entry));
-            head = previous(entry);
-        }
-        postings.reverse();
-        postings
+    /// The messages of a chain, newest first.
+    pub(crate) fn newest_first(&self, chain: Chain) -> impl Iterator<Item = Posting> + '_ {
+        let link = chain.1;
+        let next = move |e: &Entry| match link {
+            Link::Thing => e.previous_thing,
+            Link::Tenant => e.previous_tenant,
+        };
+        std::iter::successors(self.entry(chain.0), move |e| self.entry(next(e))).map(|e| self.posting(e))
     }
+}
+
+/// A key's messages: the newest, and which way they are linked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain(u32, Link);
+
+#[derive(Clone, Copy, Debug)]
+enum Link {
+    Thing,
+    Tenant,
 }
 
 fn entry(chunks: &[Vec<Entry>], index: u32) -> Option<&Entry> {
@@ -283,11 +309,11 @@ impl From<&crate::Record> for Indexed {
 }
 
 /// The matching postings from the wanted end, at most `limit`, locking the index for short whiles.
-pub(crate) fn postings(index: &Mutex<MemIndex>, key: Key, filter: &Filter, limit: usize) -> Vec<Posting> {
+pub(crate) fn postings(index: &RwLock<MemIndex>, key: Key, filter: &Filter, limit: usize) -> Vec<Posting> {
     let mut found = VecDeque::new();
-    let mut cursor = index.lock().head(key);
+    let mut cursor = index.read().head(key);
     'walk: while cursor != NONE {
-        let index = index.lock();
+        let index = index.read();
         for _ in 0..STEPS {
             let Some(entry) = index.entry(cursor) else { break 'walk };
             let posting = index.posting(entry);

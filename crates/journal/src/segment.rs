@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::codec::{FRAME, Frame, Input, KIND_MARK, KIND_MESSAGE, MARK, MessageView, Parsed, parse, read_control};
-use crate::disk::{self, DiskFile};
+use crate::disk::DiskFile;
 use crate::index::{self, DiskIndex};
 use crate::memindex::{self, Filter, Indexed, Key, MemIndex, Posting, Summary};
 use crate::{Faults, JournalError, Record};
@@ -80,7 +80,7 @@ pub(crate) fn log_path(dir: &Path, id: u64) -> PathBuf {
 /// The index is looked up by one of these.
 #[derive(Debug)]
 enum Index {
-    Memory(Arc<Mutex<MemIndex>>),
+    Memory(Arc<RwLock<MemIndex>>),
     /// Opened when first asked.
     File(Option<Arc<DiskIndex>>),
 }
@@ -111,7 +111,7 @@ impl Segment {
             faults: file.faults().clone(),
             file: Mutex::new(Some(file)),
             end: AtomicU64::new(end),
-            index: RwLock::new(Index::Memory(Arc::new(Mutex::new(index)))),
+            index: RwLock::new(Index::Memory(Arc::new(RwLock::new(index)))),
             sealed: Mutex::new(None),
             dead: AtomicU64::new(0),
         }
@@ -158,7 +158,7 @@ impl Segment {
     }
 
     /// The index in memory, while there is one.
-    pub(crate) fn memory(&self) -> Option<Arc<Mutex<MemIndex>>> {
+    pub(crate) fn memory(&self) -> Option<Arc<RwLock<MemIndex>>> {
         match &*self.index.read() {
             Index::Memory(index) => Some(index.clone()),
             Index::File(_) => None,
@@ -197,8 +197,8 @@ impl Segment {
         tracing::warn!(segment = self.header.id, why, "rebuilding a segment index");
         let file = self.file()?;
         let (memory, _) = scan_sealed(&file, &self.header, self.end())?;
-        let bytes = index::build(self.header.id, self.header.generation, self.end(), self.header.base, &memory);
-        disk::replace(&self.index_path(), &bytes, &self.faults)?;
+        let of = index::Segment { id: self.header.id, generation: self.header.generation, log_len: self.end(), base: self.header.base };
+        index::write(&self.index_path(), of, &memory, &self.faults)?;
         *self.sealed.lock() = Some(memory.summary);
         self.open_index()
     }
@@ -223,7 +223,7 @@ impl Segment {
         if let Some(summary) = *self.sealed.lock() {
             return summary;
         }
-        self.memory().map(|index| index.lock().summary).unwrap_or_default()
+        self.memory().map(|index| index.read().summary).unwrap_or_default()
     }
 
     /// Opens all files, so that reads go on after the names are gone.
@@ -257,7 +257,7 @@ impl Segment {
     /// The offset of a message.
     pub(crate) fn offset(&self, seq: u64) -> Result<Option<u32>, JournalError> {
         match self.memory() {
-            Some(index) => Ok(index.lock().offset(seq)),
+            Some(index) => Ok(index.read().offset(seq)),
             None => self.disk_index()?.offset(seq),
         }
     }
@@ -265,7 +265,7 @@ impl Segment {
     /// Position and offset of the next messages after a position.
     pub(crate) fn after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, u32)>, JournalError> {
         match self.memory() {
-            Some(index) => Ok(index.lock().after(seq, limit).iter().map(|p| (p.seq, p.offset)).collect()),
+            Some(index) => Ok(index.read().after(seq, limit).iter().map(|p| (p.seq, p.offset)).collect()),
             None => self.disk_index()?.after(seq, limit),
         }
     }
@@ -273,7 +273,7 @@ impl Segment {
     /// Offsets of the messages that may carry an id.
     pub(crate) fn by_id(&self, tag: u32) -> Result<Vec<u32>, JournalError> {
         match self.memory() {
-            Some(index) => Ok(index.lock().by_id(tag)),
+            Some(index) => Ok(index.read().by_id(tag)),
             None => self.disk_index()?.by_id(tag),
         }
     }

