@@ -86,13 +86,56 @@ async fn an_address_a_password_and_a_code_make_an_account() {
     let http = gateway.http();
     let login = http.basic("new@example.com", "a long enough password");
     let fresh = http.post("/register", &json!({ "email": "New@Example.com", "password": "a long enough password" })).await;
-    insta::assert_snapshot!(fresh, @"");
+    insta::assert_snapshot!(fresh, @r#"
+    POST /register
+    200
+    content-type: application/json
+    cache-control: no-store
+
+    {
+      "code": 200,
+      "messages": [
+        {
+          "key": "message",
+          "value": "A code was sent by e-mail. Verify it to finish the registration."
+        }
+      ],
+      "result": {
+        "message": "A code was sent by e-mail. Verify it to finish the registration.",
+        "username": "new@example.com"
+      },
+      "status": "OK"
+    }
+    "#);
     let _ = login.get("/token").await.expect(401);
     let code = code(&mailbox.mail(1).await);
     let wrong = if code == "000000" { "000001" } else { "000000" };
     let _ = http.form("/prd/v1/register/verify", &[("Email", "new@example.com"), ("Code", wrong)]).await.expect(401);
     let verified = http.form("/prd/v1/register/verify", &[("Email", "new@example.com"), ("Code", &code)]).await;
-    insta::assert_snapshot!(verified, @"");
+    insta::assert_snapshot!(verified, @r#"
+    POST /prd/v1/register/verify
+    200
+    content-type: application/json
+    cache-control: no-store
+
+    {
+      "code": 200,
+      "messages": [
+        {
+          "key": "message",
+          "value": "Registration verified."
+        }
+      ],
+      "result": {
+        "datecreated": "[time]",
+        "emailverified": true,
+        "fltimestamp": [epoch],
+        "fluserspk": "[id 1]",
+        "username": "new@example.com"
+      },
+      "status": "OK"
+    }
+    "#);
     let token = login.get("/token").await.expect(200).json()["accessToken"].as_str().unwrap().to_owned();
     let things = http.bearer(token).get("/prd/v1/things").await.expect(200).json();
     assert_eq!(things["result"], json!([]), "a tenant of its own");
@@ -150,6 +193,23 @@ async fn what_is_wrong_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_may_be_closed() {
     let gateway = Gateway::start().await;
-    insta::assert_snapshot!(gateway.http().post("/register", &json!({ "email": "new@example.com", "password": "a long enough password" })).await, @"");
+    insta::assert_snapshot!(gateway.http().post("/register", &json!({ "email": "new@example.com", "password": "a long enough password" })).await, @r#"
+    POST /register
+    403
+    content-type: application/json
+    cache-control: no-store
+
+    {
+      "code": 403,
+      "messages": [
+        {
+          "key": "message",
+          "value": "registration is closed on this gateway"
+        }
+      ],
+      "result": {},
+      "status": "Forbidden"
+    }
+    "#);
     let _ = gateway.http().post("/register/verify", &json!({ "email": "new@example.com", "code": "123456" })).await.expect(403);
 }

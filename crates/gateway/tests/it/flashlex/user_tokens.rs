@@ -24,7 +24,28 @@ async fn a_token_has_the_platforms_claims() {
     assert_eq!(head["alg"], "RS256");
     assert_eq!(body["exp"].as_i64().unwrap() - body["iat"].as_i64().unwrap(), 3_600);
     assert_eq!(body["sub"], ALICE.id);
-    assert_snapshot!(redact(&format!("{body:#}")), @"");
+    assert_snapshot!(redact(&format!("{body:#}")), @r#"
+    {
+      "auth_time": [epoch],
+      "client_id": "clays-postman",
+      "device_key": "heliograph_[id 1]",
+      "exp": [epoch],
+      "heliograph": {
+        "id": "[id 2]",
+        "kind": "user",
+        "profile": "flashlex",
+        "role": "owner",
+        "tenant": "[id 3]"
+      },
+      "iat": [epoch],
+      "iss": "http://127.0.0.1:[port]",
+      "jti": "[id 4]",
+      "scope": "aws.cognito.signin.user.admin",
+      "sub": "[id 2]",
+      "token_use": "access",
+      "username": "alice@example.com"
+    }
+    "#);
     // By user name too; the scheme word does not care about case.
     let by_name = gateway.http().basic("alice", ALICE.password).get("/prd/v1/token").await.expect(200).json();
     let lower = Auth::Header("authorization", format!("bearer {}", by_name["accessToken"].as_str().unwrap()));
@@ -75,7 +96,64 @@ async fn a_forged_token_opens_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_reads_like_the_platforms() {
     let gateway = Gateway::start().await;
-    assert_snapshot!(gateway.http().get("/prd/v1/things").await, @"");
-    assert_snapshot!(gateway.http().get("/prd/v1/token").await, @"");
-    assert_snapshot!(gateway.http().basic(ALICE.email, "wrong").get("/prd/v1/token").await, @"");
+    assert_snapshot!(gateway.http().get("/prd/v1/things").await, @r#"
+    GET /prd/v1/things
+    401
+    content-type: application/json
+    www-authenticate: Bearer
+    cache-control: no-store
+
+    {
+      "code": 401,
+      "message": "Unauthorized",
+      "messages": [
+        {
+          "key": "message",
+          "value": "an Authorization header with a Bearer token is required"
+        }
+      ],
+      "result": {},
+      "status": "Unauthorized"
+    }
+    "#);
+    assert_snapshot!(gateway.http().get("/prd/v1/token").await, @r#"
+    GET /prd/v1/token
+    401
+    content-type: application/json
+    www-authenticate: Basic realm="heliograph", charset="UTF-8"
+    cache-control: no-store
+
+    {
+      "code": 401,
+      "message": "Unauthorized",
+      "messages": [
+        {
+          "key": "message",
+          "value": "an Authorization header with Basic credentials is required"
+        }
+      ],
+      "result": {},
+      "status": "Unauthorized"
+    }
+    "#);
+    assert_snapshot!(gateway.http().basic(ALICE.email, "wrong").get("/prd/v1/token").await, @r#"
+    GET /prd/v1/token
+    401
+    content-type: application/json
+    www-authenticate: Basic realm="heliograph", charset="UTF-8"
+    cache-control: no-store
+
+    {
+      "code": 401,
+      "message": "Unauthorized",
+      "messages": [
+        {
+          "key": "message",
+          "value": "the credentials are not valid"
+        }
+      ],
+      "result": {},
+      "status": "Unauthorized"
+    }
+    "#);
 }
