@@ -203,7 +203,7 @@ async fn listen_mqtt(
         async move {
             match connection.stream {
                 edge::Stream::Plain(stream) => broker.serve(stream, meta).await,
-                edge::Stream::Tls(stream) => broker.serve(*stream, meta).await,
+                edge::Stream::Tls(stream) => broker.serve(mqtt::PacketWrites::new(*stream), meta).await,
             }
         }
     })

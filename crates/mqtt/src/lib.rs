@@ -28,6 +28,7 @@ mod connection;
 mod host;
 mod limits;
 mod reason;
+mod records;
 mod session;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -40,3 +41,4 @@ pub use codec::{Level, Properties, Publish};
 pub use host::{Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Refusal, SavedSession, SavedSubscription, StreamMeta, Subscription};
 pub use limits::{Limits, Stats};
 pub use reason::Reason;
+pub use records::PacketWrites;
