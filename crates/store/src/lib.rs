@@ -16,6 +16,8 @@ mod audit;
 mod certificates;
 mod clients;
 mod cursors;
+mod invitations;
+mod groups;
 mod memberships;
 mod mqtt_sessions;
 mod oauth;
@@ -24,10 +26,12 @@ mod registrations;
 mod revocations;
 mod settings;
 mod signing_keys;
+mod tenant_attributes;
 mod tenants;
 mod thing_credentials;
 mod things;
 mod usage;
+mod user_attributes;
 mod users;
 
 pub use db::{Db, Tx};
@@ -36,14 +40,18 @@ pub use error::Error;
 pub use audit::AuditQuery;
 pub use certificates::CertificateAndKey;
 pub use clients::ClientRecord;
+pub use groups::{GroupRecord, ProfileRecord};
+pub use invitations::InvitationRecord;
 pub use mqtt_sessions::StoredMqttSession;
 pub use oauth::{CodeRecord, LoginRecord, OAuthSession, RefreshRecord};
 pub use outbox::{OutboxEntry, OutboxState};
 pub use registrations::RegistrationRecord;
 pub use signing_keys::SigningKeyRecord;
+pub use tenant_attributes::TenantAttributes;
 pub use thing_credentials::ThingCredential;
 pub use things::ThingSelection;
 pub use usage::UsageCount;
+pub use user_attributes::{InteractionRecord, UserAttributes, UserRefreshRecord};
 pub use users::UserRecord;
 
 /// Every SQL statement of the program by name, for the test that prepares them all.
@@ -55,6 +63,8 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         certificates::sql::ALL,
         clients::sql::ALL,
         cursors::sql::ALL,
+        invitations::sql::ALL,
+        groups::sql::ALL,
         memberships::sql::ALL,
         mqtt_sessions::sql::ALL,
         oauth::sql::ALL,
@@ -63,10 +73,12 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         revocations::sql::ALL,
         settings::sql::ALL,
         signing_keys::sql::ALL,
+        tenant_attributes::sql::ALL,
         tenants::sql::ALL,
         thing_credentials::sql::ALL,
         things::sql::ALL,
         usage::sql::ALL,
+        user_attributes::sql::ALL,
         users::sql::ALL,
     ]
     .concat()

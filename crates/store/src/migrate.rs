@@ -9,6 +9,8 @@ use crate::Error;
 const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (1, "initial", include_str!("../migrations/sqlite/0001_initial.sql"), include_str!("../migrations/postgres/0001_initial.sql")),
     (2, "oauth", include_str!("../migrations/sqlite/0002_oauth.sql"), include_str!("../migrations/postgres/0002_oauth.sql")),
+    (3, "fleet", include_str!("../migrations/sqlite/0003_fleet.sql"), include_str!("../migrations/postgres/0003_fleet.sql")),
+    (4, "open_iot", include_str!("../migrations/sqlite/0004_open_iot.sql"), include_str!("../migrations/postgres/0004_open_iot.sql")),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {
