@@ -12,15 +12,15 @@ mod tokens;
 mod topics;
 mod wire;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::BoxFuture;
 use identity::Identity;
 use jiff::Timestamp;
-use model::Caller;
+use model::{Caller, TenantId};
 use notify::Notify;
 use things::Things;
 
@@ -82,42 +82,58 @@ impl Options {
     }
 }
 
-/// A bounded number of open streams; clones share it.
+/// A bounded number of open streams, on the whole and for each tenant; clones share it.
 #[derive(Clone, Debug)]
 pub struct Streams {
-    open: Arc<AtomicUsize>,
+    open: Arc<Mutex<HashMap<TenantId, usize>>>,
     most: usize,
+    most_of_one: usize,
 }
 
 impl Streams {
-    /// That many at a time.
+    /// That many at a time, a quarter of them for one tenant.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { open: Arc::default(), most }
+        Self { open: Arc::default(), most, most_of_one: most.div_ceil(4) }
     }
 
     /// How many are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.lock().values().sum()
     }
 
     /// Takes a place; given back on drop.
-    fn enter(&self) -> model::Result<StreamPlace> {
-        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.most).then_some(n + 1));
-        match taken {
-            Ok(_) => Ok(StreamPlace(self.open.clone())),
-            Err(n) => Err(model::Error::unavailable(format!("{n} streams are open, and no more are allowed"))),
+    fn enter(&self, tenant: TenantId) -> model::Result<StreamPlace> {
+        let mut open = self.lock();
+        let all: usize = open.values().sum();
+        if all >= self.most || open.get(&tenant).is_some_and(|ours| *ours >= self.most_of_one) {
+            return Err(model::Error::unavailable("too many streams are open"));
         }
+        *open.entry(tenant).or_default() += 1;
+        Ok(StreamPlace { streams: self.clone(), tenant })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One open stream's place.
-struct StreamPlace(Arc<AtomicUsize>);
+struct StreamPlace {
+    streams: Streams,
+    tenant: TenantId,
+}
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.streams.lock();
+        if let Some(ours) = open.get_mut(&self.tenant) {
+            *ours -= 1;
+            if *ours == 0 {
+                open.remove(&self.tenant);
+            }
+        }
     }
 }
 
@@ -135,12 +151,16 @@ mod tests {
 
     #[test]
     fn streams_are_bounded_and_places_come_back() {
-        let streams = Streams::new(2);
-        let (a, b) = (streams.enter().unwrap(), streams.enter().unwrap());
-        assert!(matches!(streams.enter(), Err(model::Error::Unavailable { .. })));
-        drop(a);
-        assert!(streams.enter().is_ok());
-        drop(b);
+        let streams = Streams::new(6);
+        let tenant = |n: u128| TenantId(uuid::Uuid::from_u128(n));
+        let mut places: Vec<_> = (0..2).map(|_| streams.enter(tenant(1)).unwrap()).collect();
+        assert!(matches!(streams.enter(tenant(1)), Err(model::Error::Unavailable { .. })), "one tenant cannot take them all");
+        places.extend([2, 2, 3, 3].map(|n| streams.enter(tenant(n)).unwrap()));
+        assert!(streams.enter(tenant(4)).is_err());
+        places.remove(0);
+        assert!(streams.enter(tenant(4)).is_ok());
+        drop(places);
         assert_eq!(streams.open(), 0);
+        assert!(streams.lock().is_empty(), "nothing is remembered of tenants that are gone");
     }
 }

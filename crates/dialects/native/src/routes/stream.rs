@@ -133,7 +133,7 @@ enum Told {
 const SEEN: usize = 16_384;
 /// Messages read from the history at a time.
 const CATCH_UP: u32 = 200;
-/// How far a message's time may lie before its place in the journal.
+/// How far a message's time may lie before that of one stored earlier: times are taken before places are.
 const SKEW: SignedDuration = SignedDuration::from_secs(10);
 
 struct Feed {
@@ -171,7 +171,7 @@ impl Feed {
         after: Option<MessageId>,
     ) -> Result<Self> {
         let Proven { caller, proof } = proven;
-        let place = app.options.streams.enter()?;
+        let place = app.options.streams.enter(caller.tenant)?;
         let since = app.identity.clock().now();
         let changes = app.identity.changes();
         // Live first, history second: nothing can fall between the two.
@@ -280,7 +280,7 @@ impl Feed {
                 Some(id) if id == message.id => walk.past = None,
                 Some(_) => {}
                 None => {
-                    if message.at >= self.since.saturating_sub(SKEW).unwrap_or(self.since) {
+                    if message.at >= before(self.since) {
                         self.seen.put(message.id);
                     }
                     self.backlog.push_back(message);
@@ -290,6 +290,9 @@ impl Feed {
         if page.next.is_some() {
             walk.cursor = page.next;
             self.catch_up = Some(walk);
+        } else if walk.past.is_some() {
+            // The message to begin after is gone: rather tell some twice than leave any out.
+            self.catch_up = Some(CatchUp { from: walk.from, past: None, cursor: None });
         }
         Ok(())
     }
@@ -297,8 +300,8 @@ impl Feed {
     /// From the last message told, or from the stream's beginning.
     fn since_last(&self) -> CatchUp {
         match self.last {
-            Some((id, at)) => CatchUp { from: at, past: Some(id), cursor: None },
-            None => CatchUp { from: self.since, past: None, cursor: None },
+            Some((id, at)) => CatchUp { from: before(at), past: Some(id), cursor: None },
+            None => CatchUp { from: before(self.since), past: None, cursor: None },
         }
     }
 
@@ -319,12 +322,17 @@ impl Feed {
 impl CatchUp {
     async fn after(app: &App, caller: &Caller, handle: &str, id: MessageId) -> Result<Self> {
         match app.things.message(caller, handle, id).await {
-            Ok(message) => Ok(Self { from: message.at, past: Some(id), cursor: None }),
+            Ok(message) => Ok(Self { from: before(message.at), past: Some(id), cursor: None }),
             // It is deleted or too old, but its id tells when it was.
-            Err(model::Error::NotFound { .. }) => Ok(Self { from: made_at(id), past: None, cursor: None }),
+            Err(model::Error::NotFound { .. }) => Ok(Self { from: before(made_at(id)), past: None, cursor: None }),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// A moment such that whatever was stored after a message of `at` is not before it.
+fn before(at: Timestamp) -> Timestamp {
+    at.checked_sub(SKEW).unwrap_or(Timestamp::UNIX_EPOCH).max(Timestamp::UNIX_EPOCH)
 }
 
 /// The moment in a `UUIDv7` (RFC 9562 5.7).

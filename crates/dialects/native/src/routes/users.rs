@@ -120,7 +120,7 @@ pub async fn list_members(State(app): State<App>, Auth(caller): Auth, Params(pag
 
 /// Add a member
 ///
-/// An existing user, by id or by address.
+/// An existing user, by id or by address. Users of other tenants are known to operators only.
 #[utoipa::path(
     post, path = "/memberships", tag = "users", request_body = NewMembership,
     responses((status = 201, description = "The membership", body = Membership, headers(("Location" = String, description = "Where it lies"))))
