@@ -1,6 +1,7 @@
 //! FlashLex API 1.4 over the sockets: what its back ends and devices do, told as stories, and what they must not get away with.
 
 mod bad_input;
+mod devices;
 mod paths;
 mod registering;
 mod story;
