@@ -26,7 +26,11 @@ where
 {
     /// Handles every complete packet in the buffer.
     pub(super) async fn input(&mut self) -> Result<(), Stop> {
-        if self.inbuf.is_empty() || self.is_busy() {
+        if self.is_busy() {
+            return Ok(());
+        }
+        self.halted = false;
+        if self.inbuf.is_empty() {
             return Ok(());
         }
         let buffer = std::mem::take(&mut self.inbuf);
@@ -42,11 +46,13 @@ where
     async fn packets(&mut self, buffer: &[u8], used: &mut usize) -> Result<(), Stop> {
         loop {
             if self.is_busy() {
+                self.halted = true;
                 return Ok(());
             }
             // A client that sends but does not read its answers is not served further.
             if self.out.len() >= self.broker.limits.max_write_buffer {
                 self.choked = true;
+                self.halted = true;
                 return Ok(());
             }
             let rest = buffer.get(*used..).unwrap_or_default();

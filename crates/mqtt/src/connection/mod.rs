@@ -106,6 +106,8 @@ pub(crate) struct Connection<'b, H: Host, S> {
     consumers: Vec<Consumer>,
     /// Inbox records sent at `QoS` 0: done once written.
     unwritten: Vec<(output::Source, Arc<Record>)>,
+    /// Packets that have arrived were left for later: too many publishes wait, or the write buffer is full.
+    halted: bool,
     /// Sending stopped because the write buffer is full.
     choked: bool,
     aliases_in: Vec<Option<Arc<str>>>,
@@ -162,6 +164,7 @@ where
             accepted: None,
             consumers: Vec::new(),
             unwritten: Vec::new(),
+            halted: false,
             choked: false,
             aliases_in: Vec::new(),
             aliases_out: None,

@@ -58,7 +58,8 @@ where
             ready |= consumer.poll_added(cx);
         }
         self.poll_timer(cx)?;
-        if ready {
+        // What made them wait may be over without anything having happened here.
+        if ready || self.halted && !self.is_busy() && !self.choked {
             return Poll::Ready(Ok(()));
         }
         self.out.rest();
