@@ -15,6 +15,7 @@ let passed = 0;
 
 async function test(name, options, run) {
   const context = await browser.newContext({ viewport: { width: 900, height: 700 }, ...options });
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const problems = [];
   page.on("console", (message) => message.type() === "error" && !message.text().includes("401") && problems.push(message.text()));

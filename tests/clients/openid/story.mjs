@@ -13,6 +13,21 @@ const secret = "s3cr3t-of-the-backend";
 const who = { email, password };
 let passed = 0;
 
+/** What oidc-client needs of a browser's XMLHttpRequest, over fetch. */
+class FetchXhr {
+  open(method, url) { Object.assign(this, { method, url, headers: {} }); }
+  setRequestHeader(name, value) { this.headers[name] = value; }
+  getResponseHeader(name) { return this.response.headers.get(name); }
+  send(body) {
+    fetch(this.url, { method: this.method, headers: this.headers, body }).then(async (response) => {
+      this.response = response;
+      this.status = response.status;
+      this.responseText = await response.text();
+      this.onload?.();
+    }, (error) => this.onerror?.(error));
+  }
+}
+
 async function test(name, run) {
   await run();
   passed += 1;
@@ -86,14 +101,15 @@ await test("oauth4webapi: client credentials, code used twice ends the session",
   const params = oauth.validateAuthResponse(server, client, answer, oauth.expectNoState);
   const redeem = () => oauth.authorizationCodeGrantRequest(server, client, auth, params, callback, verifier, insecure);
   const tokens = await oauth.processAuthorizationCodeResponse(server, client, await redeem(), { requireIdToken: true });
-  await oauth.validateApplicationLevelSignature(server, await redeem().catch((e) => e), insecure).catch(() => {});
+  assert.equal((await redeem()).status, 400);
   const again = await oauth.userInfoRequest(server, client, tokens.access_token, insecure);
   assert.equal(again.status, 401);
 });
 
 await test("oidc-client 1.11.5: answer in the query", async () => {
   const { OidcClient: Client, InMemoryWebStorage, WebStorageStateStore } = OidcClient;
-  globalThis.XMLHttpRequest = FetchXhr;
+  // The library takes whoever has a window for a browser.
+  Object.assign(globalThis, { window: globalThis, XMLHttpRequest: FetchXhr });
   const store = new WebStorageStateStore({ store: new InMemoryWebStorage() });
   const client = new Client({ authority: issuer, client_id: "spa", redirect_uri: callback, response_type: "code", scope: "openid email profile", stateStore: store, loadUserInfo: true });
   const request = await client.createSigninRequest({ state: "there" });
@@ -124,18 +140,3 @@ await test("denied, unknown client, foreign redirect, prompt=none", async () => 
 });
 
 console.log(`${passed} passed`);
-
-/** What oidc-client needs of a browser's XMLHttpRequest, over fetch. */
-class FetchXhr {
-  open(method, url) { Object.assign(this, { method, url, headers: {} }); }
-  setRequestHeader(name, value) { this.headers[name] = value; }
-  getResponseHeader(name) { return this.response.headers.get(name); }
-  send(body) {
-    fetch(this.url, { method: this.method, headers: this.headers, body }).then(async (response) => {
-      this.response = response;
-      this.status = response.status;
-      this.responseText = await response.text();
-      this.onload?.();
-    }, (error) => this.onerror?.(error));
-  }
-}

@@ -288,11 +288,31 @@ async fn sessions_page(State(app): State<App>, headers: HeaderMap) -> Response {
 fn line(session: OpenSession) -> SessionLine {
     SessionLine {
         id: session.id.to_string(),
-        agent: session.agent,
+        agent: browser_name(&session.agent),
         address: session.address.unwrap_or_else(|| "unknown".to_owned()),
         since: session.since.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         this: session.this,
         clients: session.clients.join(", "),
+    }
+}
+
+/// A browser as its user knows it; anything else as it calls itself.
+fn browser_name(agent: &str) -> String {
+    let find = |names: &[(&'static str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+    // In this order: each one names the ones after it as well.
+    let browser = find(&[("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")]);
+    let system = find(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), None) => browser.to_owned(),
+        _ => agent.to_owned(),
     }
 }
 
@@ -323,6 +343,14 @@ mod tests {
         for bad in ["", "https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nSet-Cookie: x"] {
             assert_eq!(local(bad), "/console/sessions", "{bad}");
         }
+    }
+
+    #[test]
+    fn browsers_have_names() {
+        let agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0";
+        assert_eq!(browser_name(agent), "Chrome on Linux");
+        assert_eq!(browser_name("Mozilla/5.0 (Windows NT 10.0; Win64) Gecko/20100101 Firefox/140.0"), "Firefox on Windows");
+        assert_eq!(browser_name("curl/8.5.0"), "curl/8.5.0");
     }
 
     #[test]

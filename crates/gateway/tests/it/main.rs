@@ -5,6 +5,7 @@
 //! - [`crash`]: killed under load, nothing acknowledged is missing.
 //! - [`commands`]: the command line's promises.
 //! - [`flashlex`], [`native`]: each API as its users meet it.
+//! - [`flash_payments`]: GraphQL.
 //! - [`openid`]: the OpenID provider through other people's clients.
 //! - [`clients`]: other people's devices and tools.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -12,6 +13,7 @@
 mod clients;
 mod commands;
 mod crash;
+mod flash_payments;
 mod flashlex;
 mod isolation;
 mod native;

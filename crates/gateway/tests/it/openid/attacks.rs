@@ -34,7 +34,8 @@ impl Browser {
     }
 
     pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> reqwest::Response {
-        let mut request = self.http.post(format!("{}{path}", self.base)).header("content-type", "application/x-www-form-urlencoded").body(form(fields));
+        let mut request =
+            self.http.post(format!("{}{path}", self.base)).header("content-type", "application/x-www-form-urlencoded").body(form(fields));
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
         }
@@ -54,7 +55,13 @@ impl Browser {
 
     /// A code for `client`, consent included.
     async fn code(&self, client: &str, extra: &[(&str, &str)]) -> String {
-        let mut fields = vec![("client_id", client), ("redirect_uri", CALLBACK), ("response_type", "code"), ("scope", "openid email"), ("consent", "allow")];
+        let mut fields = vec![
+            ("client_id", client),
+            ("redirect_uri", CALLBACK),
+            ("response_type", "code"),
+            ("scope", "openid email"),
+            ("consent", "allow"),
+        ];
         fields.extend_from_slice(extra);
         let answer = self.post("/oauth2/authorize", &fields, &[]).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{}", answer.text().await.unwrap());
@@ -71,7 +78,9 @@ impl Browser {
 
 fn form(fields: &[(&str, &str)]) -> String {
     let encode = |text: &str| {
-        text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect::<String>()
+        text.bytes()
+            .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .collect::<String>()
     };
     fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
 }
@@ -84,11 +93,20 @@ async fn codes_are_bound_to_client_redirect_and_challenge() {
     browser.log_in().await;
     let pkce = [("code_challenge", CHALLENGE), ("code_challenge_method", "S256")];
     let spa = |code: &str, verifier: Option<&str>, redirect: &str| {
-        let mut fields = vec![("grant_type", "authorization_code".to_owned()), ("client_id", "spa".to_owned()), ("code", code.to_owned()), ("redirect_uri", redirect.to_owned())];
+        let mut fields = vec![
+            ("grant_type", "authorization_code".to_owned()),
+            ("client_id", "spa".to_owned()),
+            ("code", code.to_owned()),
+            ("redirect_uri", redirect.to_owned()),
+        ];
         fields.extend(verifier.map(|v| ("code_verifier", v.to_owned())));
         fields
     };
-    for (verifier, redirect) in [(None, CALLBACK), (Some("wrong-wrong-wrong-wrong-wrong-wrong-wrong-wrong"), CALLBACK), (Some(VERIFIER), "http://127.0.0.1:9999/other")] {
+    for (verifier, redirect) in [
+        (None, CALLBACK),
+        (Some("wrong-wrong-wrong-wrong-wrong-wrong-wrong-wrong"), CALLBACK),
+        (Some(VERIFIER), "http://127.0.0.1:9999/other"),
+    ] {
         let code = browser.code("spa", &pkce).await;
         let fields = spa(&code, verifier, redirect);
         let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
@@ -97,20 +115,41 @@ async fn codes_are_bound_to_client_redirect_and_challenge() {
     }
     // Another client can't redeem it, and does not use it up.
     let code = browser.code("spa", &pkce).await;
-    let thief = [("grant_type", "authorization_code"), ("client_id", "backend"), ("client_secret", "s3cr3t-of-the-backend"), ("code", &code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
+    let thief = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "backend"),
+        ("client_secret", "s3cr3t-of-the-backend"),
+        ("code", &code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
     assert_eq!(browser.token(&thief).await.1["error"], "invalid_grant");
-    let owner = [("grant_type", "authorization_code"), ("client_id", "spa"), ("code", &code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
+    let owner = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "spa"),
+        ("code", &code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
     let (status, tokens) = browser.token(&owner).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     // A public client without a challenge gets no code; `plain` is no challenge.
     for query in ["", "&code_challenge=abc&code_challenge_method=plain", "&code_challenge=abc"] {
-        let answer = browser.get(&format!("/oauth2/authorize?client_id=spa&redirect_uri={CALLBACK}&response_type=code&scope=openid{query}")).await;
+        let answer =
+            browser.get(&format!("/oauth2/authorize?client_id=spa&redirect_uri={CALLBACK}&response_type=code&scope=openid{query}")).await;
         let location = answer.headers()["location"].to_str().unwrap();
         assert!(location.contains("error=invalid_request"), "{location}");
     }
     // A verifier for a code without a challenge: somebody stripped it.
     let code = browser.code("backend", &[]).await;
-    let stripped = [("grant_type", "authorization_code"), ("client_id", "backend"), ("client_secret", "s3cr3t-of-the-backend"), ("code", &code), ("redirect_uri", CALLBACK), ("code_verifier", VERIFIER)];
+    let stripped = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "backend"),
+        ("client_secret", "s3cr3t-of-the-backend"),
+        ("code", &code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
     assert_eq!(browser.token(&stripped).await.1["error"], "invalid_grant");
 }
 
@@ -122,7 +161,9 @@ async fn a_refresh_token_used_twice_at_once_is_a_lost_reply() {
     browser.log_in().await;
     let code = browser.code("backend", &[]).await;
     let secret = ("client_secret", "s3cr3t-of-the-backend");
-    let (_, tokens) = browser.token(&[("grant_type", "authorization_code"), ("client_id", "backend"), secret, ("code", &code), ("redirect_uri", CALLBACK)]).await;
+    let (_, tokens) = browser
+        .token(&[("grant_type", "authorization_code"), ("client_id", "backend"), secret, ("code", &code), ("redirect_uri", CALLBACK)])
+        .await;
     let refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
     let again = [("grant_type", "refresh_token"), ("client_id", "backend"), secret, ("refresh_token", refresh.as_str())];
     let (first, second) = (browser.token(&again).await, browser.token(&again).await);
@@ -130,7 +171,8 @@ async fn a_refresh_token_used_twice_at_once_is_a_lost_reply() {
     assert_ne!(first.1["refresh_token"], second.1["refresh_token"]);
     // More scope than was granted is refused, less is not.
     let next = second.1["refresh_token"].as_str().unwrap().to_owned();
-    let more = [("grant_type", "refresh_token"), ("client_id", "backend"), secret, ("refresh_token", next.as_str()), ("scope", "openid profile")];
+    let more =
+        [("grant_type", "refresh_token"), ("client_id", "backend"), secret, ("refresh_token", next.as_str()), ("scope", "openid profile")];
     assert_eq!(browser.token(&more).await.1["error"], "invalid_scope");
     let less = [("grant_type", "refresh_token"), ("client_id", "backend"), secret, ("refresh_token", next.as_str()), ("scope", "openid")];
     assert_eq!(browser.token(&less).await.1["scope"], "openid");
@@ -175,7 +217,10 @@ async fn bad_input_gets_the_code_its_rfc_names() {
         (vec![("grant_type", "client_credentials"), ("client_id", "backend"), ("client_secret", "wrong")], "invalid_client"),
         (vec![("grant_type", "client_credentials"), ("client_id", "nobody"), ("client_secret", "wrong")], "invalid_client"),
         (vec![("grant_type", "client_credentials"), ("client_id", "spa")], "unauthorized_client"),
-        (vec![("grant_type", "client_credentials"), ("grant_type", "client_credentials"), ("client_id", "backend"), secret], "invalid_request"),
+        (
+            vec![("grant_type", "client_credentials"), ("grant_type", "client_credentials"), ("client_id", "backend"), secret],
+            "invalid_request",
+        ),
         (vec![("grant_type", "refresh_token"), ("client_id", "backend"), secret, ("refresh_token", "x")], "invalid_grant"),
         (vec![("grant_type", "authorization_code"), ("client_id", "backend"), secret], "invalid_request"),
         (vec![("grant_type", "client_credentials"), ("client_id", "backend"), secret, ("scope", "admin")], "invalid_scope"),
@@ -184,10 +229,12 @@ async fn bad_input_gets_the_code_its_rfc_names() {
         assert!(status.is_client_error() && body["error"] == error, "{fields:?}: {status} {body}");
     }
     // Another site's form does not sign anybody in, and another site's consent counts for nothing.
-    let answer = browser.post("/console/login", &[("email", ALICE.email), ("password", ALICE.password)], &[("sec-fetch-site", "cross-site")]).await;
+    let answer =
+        browser.post("/console/login", &[("email", ALICE.email), ("password", ALICE.password)], &[("sec-fetch-site", "cross-site")]).await;
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     browser.log_in().await;
-    let fields = [("client_id", "backend"), ("redirect_uri", CALLBACK), ("response_type", "code"), ("scope", "openid"), ("consent", "allow")];
+    let fields =
+        [("client_id", "backend"), ("redirect_uri", CALLBACK), ("response_type", "code"), ("scope", "openid"), ("consent", "allow")];
     let answer = browser.post("/oauth2/authorize", &fields, &[("origin", "https://evil.example")]).await;
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     // Nobody is sent where a link says.

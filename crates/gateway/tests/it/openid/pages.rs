@@ -19,6 +19,7 @@ async fn a_person_signs_in_consents_and_ends_a_session_in_a_browser() {
     };
     let file = folder.join("pages.mjs").display().to_string();
     let shots = place.folder.path().display().to_string();
-    let outcome = run("node", [file.as_str(), chromium, gateway.ready("public_url"), ALICE.email, ALICE.password, shots.as_str()], 90).await.ok();
+    let outcome =
+        run("node", [file.as_str(), chromium, gateway.ready("public_url"), ALICE.email, ALICE.password, shots.as_str()], 200).await.ok();
     assert!(outcome.out.contains("3 passed"), "{}\n{}", outcome.out, outcome.err);
 }
