@@ -20,6 +20,8 @@ mod problem;
 pub mod provision;
 mod site;
 mod start;
+#[cfg(test)]
+mod tests;
 mod welcome;
 
 pub use config::Config;

@@ -18,7 +18,9 @@ async fn heliograph(arguments: &[&str]) -> Outcome {
 async fn refused(data: &Path, more: &[&str], words: &[&str]) -> String {
     let data = data.display().to_string();
     let mut arguments = vec!["serve", "--data", &data];
-    arguments.extend(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--mqtts", "127.0.0.1:0"]);
+    for listener in ["--http", "--mqtt", "--mqtts"].iter().filter(|flag| !more.contains(flag)) {
+        arguments.extend([listener, "127.0.0.1:0"]);
+    }
     arguments.extend(more);
     let outcome = heliograph(&arguments).await;
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
@@ -97,7 +99,7 @@ async fn a_wrong_master_key_is_refused() {
     {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let _ = refused(&place.data(), &[], &["master.key", "0600"]).await;
+        let _ = refused(&place.data(), &[], &["master.key", "chmod 600"]).await;
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert_eq!(place.start().stop(), Some(0), "with the right key all is well again");
@@ -170,18 +172,18 @@ async fn catalogue(http: &Http) -> Value {
 async fn applying_twice_changes_nothing() {
     let place = Place::new();
     let data = place.data().display().to_string();
-    // Before there is a gateway, on the directory itself.
+    // Through a running gateway.
+    let gateway = Child::start(HELIOGRAPH, &place.data(), &[]);
     let first = heliograph(&["apply", &place.fleet(), "--data", &data]).await.ok();
+    let before = catalogue(&gateway.http()).await;
     let again = heliograph(&["apply", &place.fleet(), "--data", &data]).await.ok();
     assert_ne!(first.out, again.out, "the second one says that nothing was to be done");
-    // While it runs, through it.
-    let gateway = Child::start(HELIOGRAPH, &place.data(), &[]);
-    let before = catalogue(&gateway.http()).await;
+    assert_eq!(catalogue(&gateway.http()).await, before);
+    assert_eq!(gateway.stop(), Some(0));
+    // On the data directory itself.
     let third = heliograph(&["apply", &place.fleet(), "--data", &data]).await.ok();
     assert_eq!(again.out, third.out);
-    assert_eq!(catalogue(&gateway.http()).await, before);
     // At start.
-    assert_eq!(gateway.stop(), Some(0));
     let gateway = place.start();
     assert_eq!(catalogue(&gateway.http()).await, before);
     let bad = place.folder.path().join("bad.toml");

@@ -136,8 +136,8 @@ async fn topics_end_at_the_tenant() {
     let (alice, carol) = (ALICE.native(&http).await, CAROL.native(&http).await);
     let ours = thing_with_secret(&alice, "same", "a secret of acme").await;
     let theirs = thing_with_secret(&carol, "same", "a secret of globex").await;
-    let mut a = Client::connect(&gateway.mqtt(), &Options::new("same").login(&ours, "a secret of acme").level(5)).await;
-    let mut b = Client::connect(&gateway.mqtt(), &Options::new("same").login(&theirs, "a secret of globex").level(5)).await;
+    let mut a = Client::connect(gateway.mqtt(), &Options::new("same").login(&ours, "a secret of acme").level(5)).await;
+    let mut b = Client::connect(gateway.mqtt(), &Options::new("same").login(&theirs, "a secret of globex").level(5)).await;
     for client in [&mut a, &mut b] {
         assert_eq!(client.subscribe("things/same/t", 1).await, 1);
         assert_eq!(client.subscribe("things/same/inbox", 1).await, 1);
@@ -148,7 +148,7 @@ async fn topics_end_at_the_tenant() {
     let _ = alice.post("/heliograph/v1/things/same/messages", &json!({ "payload": "to acme" })).await.expect(201);
     assert_eq!(&a.receive().await.1[..], b"to acme");
     b.quiet(Duration::from_millis(300)).await;
-    let mut late = Client::connect(&gateway.mqtt(), &Options::new("same-2").login(&theirs, "a secret of globex").level(5)).await;
+    let mut late = Client::connect(gateway.mqtt(), &Options::new("same-2").login(&theirs, "a secret of globex").level(5)).await;
     assert_eq!(late.subscribe("things/same/t", 1).await, 1);
     late.quiet(Duration::from_millis(300)).await;
     // The same client id twice is one session in each tenant: nobody was thrown out.
@@ -167,7 +167,7 @@ async fn a_thing_keeps_to_itself() {
     let (alice, carol) = (ALICE.native(&http).await, CAROL.native(&http).await);
     let id = thing_with_secret(&carol, "mine", "a secret of globex").await;
     let _ = thing_with_secret(&alice, "theirs", "a secret of acme").await;
-    let mut client = Client::connect(&gateway.mqtt(), &Options::new("mine").login(&id, "a secret of globex").level(5)).await;
+    let mut client = Client::connect(gateway.mqtt(), &Options::new("mine").login(&id, "a secret of globex").level(5)).await;
     for topic in ["things/theirs/t", "things/nothing/t", "things/dev-9/t", "things/theirs/inbox", "$SYS/x", "elsewhere"] {
         assert_eq!(client.publish(topic, b"x", 1).await, 0x87, "publish to {topic}");
         assert_eq!(client.subscribe(topic, 1).await, 0x87, "subscribe to {topic}");
@@ -187,22 +187,22 @@ async fn strangers_are_refused_at_mqtt() {
     let http = gateway.http();
     let alice = ALICE.native(&http).await;
     let id = thing_with_secret(&alice, "mine", "a secret of acme").await;
-    let other = thing_with_secret(&alice, "other", "another secret").await;
+    let other = thing_with_secret(&alice, "other", "a secret of another").await;
     let mut reasons = Vec::new();
     for (user, password) in [
         (id.as_str(), "wrong"),
-        (id.as_str(), "another secret"),
+        (id.as_str(), "a secret of another"),
         (other.as_str(), "a secret of acme"),
         ("0b8f6c1e-94d6-7f0e-8a63-0f8f4c2d7a11", "a secret of acme"),
         ("nobody", "nothing"),
         (ALICE.email, "wrong"),
         (id.as_str(), ""),
     ] {
-        reasons.push(Client::try_connect(&gateway.mqtt(), &Options::new("x").login(user, password).level(5)).await.unwrap().err());
+        reasons.push(Client::try_connect(gateway.mqtt(), &Options::new("x").login(user, password).level(5)).await.unwrap().err());
     }
     assert_eq!(reasons, vec![Some(0x86); reasons.len()], "bad user name or password");
-    let nobody = Client::try_connect(&gateway.mqtt(), &Options::new("x").level(5)).await.unwrap().err();
+    let nobody = Client::try_connect(gateway.mqtt(), &Options::new("x").level(5)).await.unwrap().err();
     assert!(matches!(nobody, Some(0x86 | 0x87)), "{nobody:?}");
-    let old = Client::try_connect(&gateway.mqtt(), &Options::new("x").login(&id, "wrong")).await.unwrap().err();
+    let old = Client::try_connect(gateway.mqtt(), &Options::new("x").login(&id, "wrong")).await.unwrap().err();
     assert!(matches!(old, Some(4 | 5)), "{old:?}");
 }

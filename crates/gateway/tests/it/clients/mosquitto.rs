@@ -54,6 +54,13 @@ impl Keys {
     }
 }
 
+/// Starts `mosquitto_sub -d` and waits until it has subscribed. `stdbuf`: it says so in lines, but keeps them to itself in a pipe.
+async fn subscribe(arguments: Vec<String>) -> Talking {
+    let mut subscriber = Talking::start("stdbuf", ["-oL", "mosquitto_sub"].map(str::to_owned).into_iter().chain(arguments));
+    while !subscriber.line(20).await.starts_with("Subscribed") {}
+    subscriber
+}
+
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, text).unwrap();
@@ -69,8 +76,7 @@ async fn publish_and_subscribe_with_a_certificate() {
     for version in ["mqttv311", "mqttv5"] {
         let mut arguments = keys.arguments(&gateway);
         arguments.extend(["-V", version, "-q", "1", "-t", "things/mosquitto/#", "-v", "-C", "2", "-W", "30", "-d"].map(str::to_owned));
-        let mut subscriber = Talking::start("mosquitto_sub", arguments);
-        while !subscriber.line(20).await.starts_with("Subscribed") {}
+        let mut subscriber = subscribe(arguments).await;
         let _ = keys.publish(&gateway, "things/mosquitto/t", "from the thing", &["-V", version]).await.ok();
         let _ = alice.post("/heliograph/v1/things/mosquitto/messages", &json!({ "payload": "to the thing" })).await.expect(201);
         let mut seen = Vec::new();
@@ -102,8 +108,7 @@ async fn a_certificate_of_ones_own_may_be_registered_and_revoked() {
     // Revoked: the live session ends within a second or so, and there is no way back in.
     let mut arguments = keys.arguments(&gateway);
     arguments.extend(["-V", "mqttv5", "-t", "things/mosquitto/#", "-d", "-W", "30"].map(str::to_owned));
-    let mut subscriber = Talking::start("mosquitto_sub", arguments);
-    while !subscriber.line(20).await.starts_with("Subscribed") {}
+    let mut subscriber = subscribe(arguments).await;
     let fingerprint = registered["fingerprint"].as_str().unwrap();
     let _ = alice.delete(&format!("/heliograph/v1/things/mosquitto/certificates/{fingerprint}")).await.expect(204);
     while !subscriber.line(3).await.contains("DISCONNECT") {}
@@ -142,8 +147,7 @@ async fn a_deprovisioned_thing_is_out() {
     assert_eq!(keys.fingerprint.len(), 64);
     let mut arguments = keys.arguments(&gateway);
     arguments.extend(["-V", "mqttv5", "-t", "things/mosquitto/#", "-d", "-W", "30"].map(str::to_owned));
-    let mut subscriber = Talking::start("mosquitto_sub", arguments);
-    while !subscriber.line(20).await.starts_with("Subscribed") {}
+    let mut subscriber = subscribe(arguments).await;
     let _ = alice.delete("/heliograph/v1/things/mosquitto").await.expect(204);
     while !subscriber.line(3).await.contains("DISCONNECT") {}
     eventually("the door is shut", 3, async || keys.publish(&gateway, "things/mosquitto/t", "x", &[]).await.code != Some(0)).await;
