@@ -7,16 +7,19 @@
 //! Private keys rest sealed under the [`MasterKey`]; our own CA signs the server's and the devices' certificates.
 
 mod access;
+mod accounts;
 mod api_keys;
 mod audit;
 mod clients;
 mod directory;
+mod invitations;
 mod keys;
 mod limits;
 mod master;
 mod memberships;
 pub mod oauth;
 mod password;
+mod people;
 mod pki;
 mod provision;
 mod registration;
@@ -29,6 +32,7 @@ mod tests;
 mod thing_tokens;
 mod tokens;
 mod types;
+mod user_refresh;
 mod users;
 
 use std::sync::Arc;
@@ -43,15 +47,20 @@ use tokio::sync::{Notify, broadcast};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+pub use accounts::*;
+pub use invitations::*;
 pub use limits::RateLimits;
 pub use master::MasterKey;
 pub use password::PasswordCost;
+pub use people::*;
 pub use pki::CERTIFICATE_MAX;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{certificate_fingerprint, hash_secret, random_secret, same_hash};
-pub use tokens::{ANY_AUDIENCE, TOKEN_MAX};
 pub use shapes::*;
+pub use sign_in::UNPROVED;
+pub use tokens::{ANY_AUDIENCE, Person, TOKEN_MAX};
 pub use types::*;
+pub use user_refresh::{NO_REFRESH, OLD_REFRESH};
 
 /// How often audit lines are written.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
@@ -188,6 +197,7 @@ impl Identity {
         tx.prune_registrations(now, now.checked_sub(registration::DAY).unwrap_or(now)).await?;
         tx.commit().await?;
         self.prune_oauth().await?;
+        self.prune_people(now).await?;
         self.prune_keys().await?;
         self.prune_audit().await?;
         Ok(())

@@ -55,6 +55,20 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// So many letters and digits, each text equally likely.
+pub(crate) fn random_letters(length: usize) -> SecretString {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        let [byte] = random::<1>();
+        // 248 is the largest multiple of 62 below 256.
+        if let Some(letter) = LETTERS.get(usize::from(byte % 62)).filter(|_| byte < 248) {
+            text.push(char::from(*letter));
+        }
+    }
+    SecretString::from(text)
+}
+
 /// Six decimal digits, each code equally likely.
 pub(crate) fn random_code() -> String {
     // 4,294,000,000 is the largest multiple of a million below 2^32.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Caller, Denial, Error, Membership, Permission, Permissions, Principal, Result, TenantId, ThingId, UserId};
+use model::{Caller, Denial, Error, Membership, Permission, Permissions, Principal, Result, TenantId, ThingId, User, UserId};
 
 use crate::directory::{Standing, client_permissions, normalize_login};
 use crate::password::Passwords;
@@ -11,6 +11,8 @@ use crate::{AuditEvent, Credential, Identity, Origin, SignedIn, TenantChoice, se
 
 /// The one answer to whoever fails, whatever was wrong: it must not tell which accounts exist.
 pub(crate) const REFUSED: Error = Error::Unauthenticated { reason: "the credentials are not valid" };
+/// The password is right, but its owner has not followed the link in the mail yet.
+pub const UNPROVED: Error = Error::Forbidden(Denial::Rule("the e-mail address is not proved yet; follow the link in the mail"));
 const NOT_A_MEMBER: Error = Error::Forbidden(Denial::Rule("not a member of that tenant"));
 const NO_TENANT: Error = Error::Forbidden(Denial::Rule("the user belongs to no tenant"));
 /// The longest handle, secret or key looked at, in bytes.
@@ -91,9 +93,61 @@ impl Identity {
     }
 
     async fn check_password(&self, login: &str, password: &str, tenant: TenantChoice<'_>, origin: &Origin) -> Checked<SignedIn> {
+        let standing = self.by_password(login, password, None, origin).await?;
+        self.user_in(&standing, tenant, origin).await
+    }
+
+    /// A user's password checked, wherever the user belongs, if anywhere: for faces whose tokens speak for a person and not for
+    /// a person in one tenant. A user whose address must be proved first is [`UNPROVED`], told only with the right password.
+    pub async fn sign_in_person(&self, login: &str, password: &str, origin: &Origin) -> Result<User> {
+        let credential = Credential::Password { login, password };
+        let event = |actor: String, tenant: Option<TenantId>, why: Option<&str>| AuditEvent {
+            tenant,
+            actor,
+            action: if why.is_none() { "sign_in" } else { "sign_in.refused" },
+            target: None,
+            allowed: why.is_none(),
+            detail: Some(why.map_or_else(|| method(credential).to_owned(), |why| format!("{}: {why}", method(credential)))),
+            address: origin.address,
+        };
+        match self.check_person(login, password, origin).await {
+            Ok(standing) => {
+                let user = standing.record.user.clone();
+                let home = standing.memberships.first().map(|m| m.tenant);
+                self.record(event(Principal::User(user.id).label(), home, None));
+                Ok(user)
+            }
+            Err(refusal) => {
+                let why = match &refusal.error {
+                    Error::TooMany { .. } => "too many failures",
+                    Error::Unauthenticated { .. } => refusal.why,
+                    Error::Forbidden(_) => "the address is not proved",
+                    _ => return Err(refusal.error),
+                };
+                self.record(event(claimed(credential), refusal.tenant, Some(why)));
+                Err(refusal.error)
+            }
+        }
+    }
+
+    async fn check_person(&self, login: &str, password: &str, origin: &Origin) -> Checked<Arc<Standing>> {
+        self.inner.limiter.admit(origin.address)?;
+        let mut waiting = None;
+        if let Some(standing) = self.inner.directory.user_by_login(login).await?
+            && standing.record.password.is_none()
+        {
+            waiting = self.inner.db.read().await?.user_attributes(standing.record.user.id).await?.and_then(|a| a.waiting);
+        }
+        let unproved = waiting.is_some();
+        let standing = self.by_password(login, password, waiting, origin).await?;
+        if unproved { Err(UNPROVED.into()) } else { Ok(standing) }
+    }
+
+    /// The user of that name and password; `waiting` is the hash of a password that is not in force yet.
+    async fn by_password(&self, login: &str, password: &str, waiting: Option<String>, origin: &Origin) -> Checked<Arc<Standing>> {
         let inner = &self.inner;
         let standing = inner.directory.user_by_login(login).await?;
-        let stored = standing.as_ref().and_then(|s| s.record.password.clone());
+        let stored = waiting.or_else(|| standing.as_ref().and_then(|s| s.record.password.clone()));
         // Both of a user's names share one allowance; what no user is called has one of its own.
         let account = match &standing {
             Some(standing) => user_account(standing.record.user.id),
@@ -123,7 +177,7 @@ impl Identity {
             }
         };
         match standing {
-            Some(standing) if good => self.user_in(&standing, tenant, origin).await,
+            Some(standing) if good => Ok(standing),
             Some(standing) if standing.record.user.disabled => Err(Refusal::of(&standing, "the user is disabled")),
             Some(standing) => Err(Refusal::of(&standing, "wrong password")),
             None => Err(Refusal::because("unknown user")),

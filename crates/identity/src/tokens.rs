@@ -3,6 +3,8 @@
 //! A token says who it speaks for, in which tenant, and what that was allowed to do when it was issued; `verify` gives
 //! back what of that is still true. A token seen before costs one hash and a few look-ups in memory.
 
+mod across;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+pub use across::Person;
 
 use crate::directory::client_permissions;
 use crate::keys::SigningKey;
@@ -208,6 +212,12 @@ impl Identity {
     /// Whom a token of this profile speaks for, with what it was issued for and what is still permitted. `request` and
     /// `address` of the caller are empty: the edge knows them.
     pub async fn verify(&self, token: &str, profile: &TokenProfile) -> Result<Caller> {
+        let verified = self.seen_or_decoded(token, profile).await?;
+        self.still_good(&verified).await
+    }
+
+    /// What the token says, if its signature and claims are good; checked once, remembered after that.
+    async fn seen_or_decoded(&self, token: &str, profile: &TokenProfile) -> Result<Arc<Verified>> {
         if token.len() > TOKEN_MAX {
             return Err(INVALID);
         }
@@ -215,15 +225,14 @@ impl Identity {
         // The profile's name is part of the key: a token seen by one profile is unknown to another.
         let key = secret::sha256_of(&[profile.name.as_bytes(), b"\0", token.as_bytes()]);
         let seen = tokens.seen.read().get(&key).cloned();
-        let verified = match seen {
-            Some(verified) => verified,
+        match seen {
+            Some(verified) => Ok(verified),
             None => {
                 let verified = Arc::new(self.decode(token, profile).await?);
                 tokens.remember(key, Arc::clone(&verified), self.clock().micros());
-                verified
+                Ok(verified)
             }
-        };
-        self.still_good(&verified).await
+        }
     }
 
     /// What time and revocation have left of a token.
@@ -279,6 +288,13 @@ impl Identity {
 
     /// Signature and claims. The algorithm is the key's, never the token's.
     async fn decode(&self, token: &str, profile: &TokenProfile) -> Result<Verified> {
+        let claims = self.decode_undated(token, profile).await?;
+        self.check_times(claims.exp, claims.nbf, 0)?;
+        Verified::of(claims)
+    }
+
+    /// The same, expired or not.
+    async fn decode_undated(&self, token: &str, profile: &TokenProfile) -> Result<Claims> {
         let header = read_header(token)?;
         let key = self.key_named(header.kid.as_deref()).await?;
         if key.algorithm != profile.algorithm || key.profile.as_deref().is_some_and(|p| p != profile.name) {
@@ -292,8 +308,7 @@ impl Identity {
         if claims.iss != issuer || !audience_fits(claims.aud.as_deref(), profile) || claims.heliograph.profile != profile.name {
             return Err(INVALID);
         }
-        self.check_times(claims.exp, claims.nbf, 0)?;
-        Verified::of(claims)
+        Ok(claims)
     }
 
     async fn key_named(&self, kid: Option<&str>) -> Result<Arc<SigningKey>> {
