@@ -14,8 +14,24 @@ use crate::http::Http;
 /// A running gateway with [`FLEET`] provisioned, unless told otherwise. Its data goes when it is dropped.
 pub struct Gateway {
     running: Option<Running>,
+    addresses: Addresses,
     config: Config,
     folder: TempDir,
+}
+
+/// `host:port` of each listener.
+struct Addresses {
+    http: String,
+    mqtt: String,
+    mqtts: String,
+}
+
+impl Addresses {
+    fn of(running: &Running) -> Self {
+        let text = |address: Option<SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+        let ready = &running.ready;
+        Self { http: text(ready.http), mqtt: text(ready.mqtt), mqtts: text(ready.mqtts) }
+    }
 }
 
 /// How to start one.
@@ -40,26 +56,22 @@ impl Gateway {
         Builder { config, folder }.provision(FLEET)
     }
 
-    fn running(&self) -> &Running {
-        self.running.as_ref().unwrap()
-    }
-
     /// Requests to it, from nobody yet.
     #[must_use]
     pub fn http(&self) -> Http {
-        Http::new(format!("http://{}", self.running().ready.http.unwrap()))
+        Http::new(format!("http://{}", self.addresses.http))
     }
 
     /// `host:port` of plain MQTT.
     #[must_use]
-    pub fn mqtt(&self) -> String {
-        self.running().ready.mqtt.unwrap().to_string()
+    pub fn mqtt(&self) -> &str {
+        &self.addresses.mqtt
     }
 
     /// `host:port` of MQTT over TLS.
     #[must_use]
-    pub fn mqtts(&self) -> String {
-        self.running().ready.mqtts.unwrap().to_string()
+    pub fn mqtts(&self) -> &str {
+        &self.addresses.mqtts
     }
 
     /// The clock's hands.
@@ -87,13 +99,11 @@ impl Gateway {
 
     /// Stops it; [`Gateway::resume`] brings it back.
     pub async fn stop(&mut self) {
-        let running = self.running.take().unwrap();
-        let ready = running.ready.clone();
-        running.stop().await;
-        let text = |address: Option<SocketAddr>| address.map(|a| a.to_string());
-        self.config.http = text(ready.http);
-        self.config.mqtt = text(ready.mqtt);
-        self.config.mqtts = text(ready.mqtts);
+        self.running.take().unwrap().stop().await;
+        let some = |address: &String| Some(address.clone()).filter(|a| !a.is_empty());
+        self.config.http = some(&self.addresses.http);
+        self.config.mqtt = some(&self.addresses.mqtt);
+        self.config.mqtts = some(&self.addresses.mqtts);
     }
 
     /// Starts it again after [`Gateway::stop`].
@@ -138,6 +148,6 @@ impl Builder {
         // A second call only says that there is one already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let running = gateway::start(self.config.clone()).await.unwrap();
-        Gateway { running: Some(running), config: self.config, folder: self.folder }
+        Gateway { addresses: Addresses::of(&running), running: Some(running), config: self.config, folder: self.folder }
     }
 }

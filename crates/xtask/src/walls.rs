@@ -117,7 +117,8 @@ pub fn inside(metadata: &Metadata) -> Vec<String> {
 #[must_use]
 pub fn outside(metadata: &Metadata, deny: &Deny) -> Vec<String> {
     let mut complaints = Vec::new();
-    for edge in metadata.edges() {
+    // A test may make odd certificates or look into a database by itself; the product may not.
+    for edge in metadata.edges().filter(|e| !e.only_for_tests) {
         for ban in deny.bans.deny.iter().filter(|b| b.name == edge.to && !b.wrappers.is_empty()) {
             if !ban.wrappers.iter().any(|w| w == edge.from) {
                 let advice = if edge.of_the_house {
@@ -213,6 +214,7 @@ mod tests {
         assert_eq!(inside(&edge("things", "identity", None)).len(), 0, "downwards");
         assert_eq!(outside(&edge("things", "sqlx", None), &deny).len(), 1);
         assert_eq!(outside(&edge("store", "sqlx", None), &deny).len(), 0);
+        assert_eq!(outside(&edge("things", "sqlx", Some("dev")), &deny).len(), 0, "in a test");
         assert_eq!(never(&BTreeSet::from(["ring".to_owned()]), &deny).len(), 1);
     }
 }

@@ -78,20 +78,20 @@ const NATIVE: &[Operation] = &[
     op("PATCH", "/heliograph/v1/users/{user}", Lacks::Reader, || json!({ "given_name": "Rita" })),
     op("PUT", "/heliograph/v1/users/{user}/password", Lacks::Reader, || json!({ "password": "a leaver has a password" })),
     op("GET", "/heliograph/v1/memberships", Lacks::Reader, none),
-    op("POST", "/heliograph/v1/memberships", Lacks::Reader, || json!({ "email": CAROL.email, "role": "reader" })),
+    op("POST", "/heliograph/v1/memberships", Lacks::Reader, || json!({ "user": "{member}", "role": "reader" })),
     op("PATCH", "/heliograph/v1/memberships/{member}", Lacks::Reader, || json!({ "role": "reader" })),
     op("GET", "/heliograph/v1/clients", Lacks::Reader, none),
     op("POST", "/heliograph/v1/clients", Lacks::Reader, || json!({ "id": "new-client", "grants": ["client_credentials"] })),
     op("GET", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
     op("GET", "/heliograph/v1/api-keys", Lacks::Reader, none),
-    op("POST", "/heliograph/v1/api-keys", Lacks::Reader, || json!({ "label": "new" })),
+    op("POST", "/heliograph/v1/api-keys", Lacks::Reader, || json!({ "label": "new", "user": "{member}" })),
     op("GET", "/heliograph/v1/audit", Lacks::Reader, none),
-    op("PATCH", "/heliograph/v1/tenants/{tenant}", Lacks::Reader, || json!({ "affiliation": "FP_AUS" })),
+    op("PATCH", "/heliograph/v1/tenants/{tenant}", Lacks::Reader, || json!({ "name": "acme" })),
     op("POST", "/heliograph/v1/tenants", Lacks::Owner, || json!({ "name": "new-tenant" })),
     op("GET", "/heliograph/v1/keys", Lacks::Owner, none),
     op("POST", "/heliograph/v1/keys", Lacks::Owner, || json!({ "algorithm": "EdDSA" })),
     op("GET", "/heliograph/v1/outbox", Lacks::Nobody, none),
-    op("POST", "/heliograph/v1/outbox/{delivery}/retry", Lacks::Owner, none),
+    op("POST", "/heliograph/v1/outbox/{delivery}/retry", Lacks::Reader, none),
     op("POST", "/heliograph/v1/provision", Lacks::Owner, none),
     op("POST", "/heliograph/v1/backup", Lacks::Owner, none),
     // What destroys.
@@ -150,7 +150,7 @@ impl World {
             ("{tenant}", ACME.to_owned()),
             ("{user}", text(&leaver["id"])),
             ("{own}", ALICE.id.to_owned()),
-            ("{member}", RITA.id.to_owned()),
+            ("{member}", text(&leaver["id"])),
             ("{client}", "backend".to_owned()),
             ("{apikey}", text(&keys["items"][0]["id"])),
             ("{delivery}", gateway.clock().new_id::<uuid::Uuid>().to_string()),
@@ -159,16 +159,16 @@ impl World {
         Self { names }
     }
 
-    fn path(&self, operation: &Operation) -> String {
-        let path = self.names.iter().fold(operation.path.to_owned(), |path, (name, value)| path.replace(name, value));
-        assert!(!path.contains('{'), "{path}: a placeholder that the world does not know");
-        path
+    fn fill(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     }
-}
 
-async fn call(http: &Http, operation: &Operation, path: &str) -> u16 {
-    let body = (operation.body)();
-    http.status(operation.method, path, (!body.is_null()).then_some(&body)).await
+    async fn call(&self, http: &Http, operation: &Operation) -> u16 {
+        let path = self.fill(operation.path);
+        assert!(!path.contains('{'), "{path}: a placeholder that the world does not know");
+        let body: Value = self.fill(&(operation.body)().to_string()).parse().unwrap();
+        http.status(operation.method, &path, (!body.is_null()).then_some(&body)).await
+    }
 }
 
 fn altered(token: &str) -> String {
@@ -205,10 +205,9 @@ async fn refuse_all(gateway: &Gateway, table: &[Operation], world: &World, alice
         }
     };
     for operation in table {
-        let path = world.path(operation);
         if !OPEN.contains(&format!("{} {}", operation.method, operation.path).as_str()) {
             for (who, http) in &strangers {
-                expect(who, operation, call(http, operation, &path).await, &[401]);
+                expect(who, operation, world.call(http, operation).await, &[401]);
             }
         }
         // Failures are rationed; this test is about refusals.
@@ -216,21 +215,25 @@ async fn refuse_all(gateway: &Gateway, table: &[Operation], world: &World, alice
         // The first refusal must not have hurt: the next one is still looked at with the same objects.
         match operation.lacks {
             Lacks::Nobody => {}
-            Lacks::Stranger => expect("another tenant", operation, call(carol, operation, &path).await, &[404]),
+            Lacks::Stranger => expect("another tenant", operation, world.call(carol, operation).await, &[404]),
             Lacks::Reader => {
-                expect("a reader", operation, call(rita, operation, &path).await, &[403]);
+                expect("a reader", operation, world.call(rita, operation).await, &[403]);
                 if operation.path.contains('{') {
-                    expect("another tenant", operation, call(carol, operation, &path).await, &[404]);
+                    expect("another tenant", operation, world.call(carol, operation).await, &[404]);
                 }
             }
-            Lacks::Owner => expect("an owner", operation, call(alice, operation, &path).await, &[403]),
+            Lacks::Owner => expect("an owner", operation, world.call(alice, operation).await, &[403]),
         }
     }
     // The table's paths are real: whoever may, finds something there. In the table's order, since the last ones destroy.
     for operation in table.iter().filter(|o| o.lacks != Lacks::Owner && !OPEN.contains(&format!("{} {}", o.method, o.path).as_str())) {
+        if operation.path.contains("{delivery}") {
+            continue; // there is no mail to send again
+        }
         let once = if operation.path.ends_with("/revoke") { ALICE.native(&gateway.http()).await } else { alice.clone() };
-        let status = call(&once, operation, &world.path(operation)).await;
-        if !(200..300).contains(&status) {
+        let status = world.call(&once, operation).await;
+        // 409: what the table would make is there already.
+        if !(200..300).contains(&status) && status != 409 {
             expect("its owner", operation, status, &[200]);
         }
     }
@@ -267,7 +270,7 @@ async fn an_expired_token_opens_nothing() {
     gateway.advance(Duration::from_secs(3_600 + 120));
     for (who, table) in [(&native, NATIVE), (&flashlex, FLASHLEX)] {
         for operation in table.iter().filter(|o| !OPEN.contains(&format!("{} {}", o.method, o.path).as_str())) {
-            let status = call(who, operation, &world.path(operation)).await;
+            let status = world.call(who, operation).await;
             assert_eq!(status, 401, "{} {} with an expired token", operation.method, operation.path);
         }
     }
