@@ -34,6 +34,8 @@ pub(crate) struct Checkpoint {
     pub segment: u64,
     pub offset: u64,
     pub next_seq: u64,
+    /// Deleted messages in that segment.
+    pub dead: u64,
     pub state: State,
     pub keys: Keys,
     pub policy: Policy,
@@ -52,13 +54,14 @@ pub(crate) struct Position {
     pub segment: u64,
     pub offset: u64,
     pub next_seq: u64,
+    pub dead: u64,
 }
 
 /// The bytes of a checkpoint.
 pub(crate) fn encode(position: Position, state: &State, keys: &Keys, policy: &Policy, sealed: &[SealedSegment]) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096 + state.pending * 8 + keys.map.len() * 48);
     out.extend_from_slice(MAGIC);
-    for n in [position.number, position.segment, position.offset, position.next_seq] {
+    for n in [position.number, position.segment, position.offset, position.next_seq, position.dead] {
         put(&mut out, n);
     }
     put(&mut out, sealed.len() as u64);
@@ -146,7 +149,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     }
     let mut input = Input(checked.get(8..)?);
     let i = &mut input;
-    let mut checkpoint = Checkpoint { number: i.u64()?, segment: i.u64()?, offset: i.u64()?, next_seq: i.u64()?, ..Checkpoint::default() };
+    let mut checkpoint =
+        Checkpoint { number: i.u64()?, segment: i.u64()?, offset: i.u64()?, next_seq: i.u64()?, dead: i.u64()?, ..Checkpoint::default() };
     for _ in 0..i.u64()? {
         let header = SegmentHeader {
             id: i.u64()?,
@@ -215,10 +219,10 @@ mod tests {
         let mut keys = Keys::default();
         keys.add([4; 16], Remembered { id: MessageId(id(7)), seq: 5, at: 100 }, 100);
         let policy = Policy { keep: [(TenantId(id(2)), 50)].into(), default: Some(70) };
-        let position = Position { number: 8, segment: 5, offset: 64, next_seq: 10 };
+        let position = Position { number: 8, segment: 5, offset: 64, next_seq: 10, dead: 11 };
         let bytes = encode(position, &state, &keys, &policy, &sealed);
         let read = decode(&bytes).unwrap();
-        assert_eq!((read.number, read.segment, read.offset, read.next_seq), (8, 5, 64, 10));
+        assert_eq!((read.number, read.segment, read.offset, read.next_seq, read.dead), (8, 5, 64, 10, 11));
         assert_eq!((read.state, read.sealed, read.keys.map), (state, sealed.to_vec(), keys.map));
         assert_eq!((read.policy.keep, read.policy.default), (policy.keep, policy.default));
         for at in 0..bytes.len() {

@@ -308,7 +308,8 @@ impl Committer {
         let number = self.checkpoint;
         let next_seq = self.shared.pending.lock().next_seq;
         let sealed = self.shared.sealed();
-        let position = Position { number, segment: self.active.header.id, offset: self.end, next_seq };
+        let dead = self.active.dead.load(Ordering::Relaxed);
+        let position = Position { number, segment: self.active.header.id, offset: self.end, next_seq, dead };
         let (state, keys) = (self.shared.state.lock(), self.shared.keys.lock());
         let checkpoint = checkpoint::encode(position, &state, &keys, &self.shared.policy.read(), &sealed);
         Cut { segments: self.shared.segments(), end: self.end, number, checkpoint }

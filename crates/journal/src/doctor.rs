@@ -46,6 +46,8 @@ pub struct Damage {
 pub fn check(dir: &Path) -> Result<Report, JournalError> {
     let (faults, options) = (Faults::none(), Options::new(dir, Clock::system()));
     let mut report = Report::default();
+    // Everything before its position was on disk when it was written.
+    let vouched = checkpoint::load(dir, &faults).map_or((0, 0), |c| (c.segment, c.offset));
     let ids = segment_ids(dir, false, &options)?;
     for id in &ids {
         let path = log_path(dir, *id);
@@ -59,7 +61,11 @@ pub fn check(dir: &Path) -> Result<Report, JournalError> {
             continue;
         };
         let is_last = Some(id) == ids.last();
-        read_segment(&file, length, is_last, &mut report)?;
+        let vouched = if vouched.0 == *id { vouched.1 } else { 0 };
+        read_segment(&file, length, is_last.then_some(vouched), &mut report)?;
+        if length < vouched {
+            report.add(&path, length, None, "the file ends too early");
+        }
         if !is_last {
             read_index(&path, &header, length, &mut report);
         }
@@ -85,7 +91,8 @@ impl Report {
     }
 }
 
-fn read_segment(file: &DiskFile, length: u64, is_last: bool, report: &mut Report) -> Result<(), JournalError> {
+/// `active`: how much of the active segment the checkpoint vouches for; none for a sealed one.
+fn read_segment(file: &DiskFile, length: u64, active: Option<u64>, report: &mut Report) -> Result<(), JournalError> {
     let mut at = HEADER;
     while at < length {
         let mut unreadable = Vec::new();
@@ -106,7 +113,9 @@ fn read_segment(file: &DiskFile, length: u64, is_last: bool, report: &mut Report
         if stopped >= length {
             break;
         }
-        if is_last && greatest_mark(file, stopped, length)? <= stopped {
+        if let Some(vouched) = active
+            && greatest_mark(file, stopped, length)?.max(vouched) <= stopped
+        {
             let rest = file.read_exact(stopped, (length - stopped) as usize)?;
             // Zeros were only laid out ahead.
             report.torn_tail = rest.iter().rposition(|b| *b != 0).map_or(0, |last| last as u64 + 1);

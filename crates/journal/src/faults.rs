@@ -79,6 +79,11 @@ impl Faults {
         self.with(|state| state.killed = true);
     }
 
+    /// A new process may write again; what the killed one did not sync is still only in the page cache.
+    pub fn revive(&self) {
+        self.with(|state| state.killed = false);
+    }
+
     /// Kills, then takes back a part of what was written and not synced, chosen by `seed` (0: all of it).
     pub fn cut_power(&self, seed: u64) -> io::Result<()> {
         self.kill();

@@ -302,7 +302,14 @@ impl<'a> Step<'a> {
     /// Lets go of deletions that hit nothing any more.
     fn settle_tombs(&mut self) -> Result<(), JournalError> {
         let list = self.shared.segments();
-        for tomb in self.tombs.iter().take(TOMBS) {
+        let many = self.tombs.len();
+        let turn = {
+            let mut checkpoints = self.shared.checkpoints.lock();
+            let turn = checkpoints.turn;
+            checkpoints.turn = (turn + TOMBS) % many.max(1);
+            turn % many.max(1)
+        };
+        for tomb in self.tombs.iter().chain(self.tombs.iter()).skip(turn).take(TOMBS.min(many)) {
             let (key, mut hits) = (Key::of(tomb.tenant, tomb.thing), false);
             let filter = Filter {
                 after: 0,
@@ -315,7 +322,8 @@ impl<'a> Step<'a> {
             for segment in list.iter().filter(|s| s.header.base <= tomb.up_to) {
                 if !segment.postings(key, &filter, 1)?.is_empty() {
                     hits = true;
-                    break;
+                    // Counted when it was made, unless a crash came between: then this much is known.
+                    let _ = segment.dead.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
                 }
             }
             if !hits {

@@ -3,11 +3,12 @@
 //! A torn tail is cut: what follows the last sound record was never confirmed as being on disk. A damaged record
 //! before that point is an error, never skipped: every batch states how much was on disk when it was written.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::Notify;
@@ -65,7 +66,7 @@ pub(crate) fn open(options: Options) -> Result<Opened, JournalError> {
     let lock = lock(&dir)?;
     let checkpoint = checkpoint::load(&dir, &options.faults).unwrap_or_default();
     let number = checkpoint.number;
-    let mut checkpoints = Checkpoints { last: number, last_segment: checkpoint.segment, previous_segment: 0 };
+    let mut checkpoints = Checkpoints { last: number, last_segment: checkpoint.segment, ..Checkpoints::default() };
     let mut recovery = Recovery { newest: checkpoint.next_seq.saturating_sub(1), checkpoint, tombs: Vec::new() };
     let found = find_segments(&options, &recovery.checkpoint)?;
     let known_ids = recovery.checkpoint.sealed.iter().map(|s| s.header.id);
@@ -76,6 +77,9 @@ pub(crate) fn open(options: Options) -> Result<Opened, JournalError> {
             Some(next) => recovery.sealed(segment, &next.header, &options)?,
             None => recovery.active(segment, &options)?,
         };
+        if segment.id == recovery.checkpoint.segment {
+            opened.dead.store(recovery.checkpoint.dead, Ordering::Relaxed);
+        }
         segments.push(Arc::new(opened));
     }
     let mut next_id = next_id;
@@ -204,9 +208,9 @@ impl Recovery {
     /// Where replaying starts in a segment; none when the checkpoint has all of it.
     fn replay_from(&self, id: u64) -> Option<u64> {
         match id.cmp(&self.checkpoint.segment) {
-            std::cmp::Ordering::Less => None,
-            std::cmp::Ordering::Equal => Some(self.checkpoint.offset.max(HEADER)),
-            std::cmp::Ordering::Greater => Some(HEADER),
+            Less => None,
+            Equal => Some(self.checkpoint.offset.max(HEADER)),
+            Greater => Some(HEADER),
         }
     }
 
@@ -264,14 +268,17 @@ impl Recovery {
         if end < synced {
             return Err(JournalError::corrupt(&path, end, "damaged record"));
         }
+        let blank = zeros(&file, end, found.length)?;
         if end < found.length {
-            let torn = stop != Stop::End || !zeros(&file, end, found.length)?;
             file.set_len(end)?;
-            if torn {
+            if stop != Stop::End || !blank {
                 tracing::warn!(segment = found.id, offset = end, bytes = found.length - end, "cut a torn tail off the journal");
-                // What was cut shall not come back with the next power cut.
-                file.sync()?;
             }
+        }
+        if end != in_checkpoint || !blank {
+            // Written by a process that was killed, perhaps only to the page cache: from here on it counts as on disk.
+            // And what was cut shall not come back.
+            file.sync()?;
         }
         Ok(Segment::in_memory(found.header, file, end, index))
     }

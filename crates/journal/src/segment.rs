@@ -244,7 +244,7 @@ impl Segment {
     }
 
     pub(crate) fn files_open(&self) -> bool {
-        self.file.lock().is_some()
+        self.file.lock().is_some() || matches!(&*self.index.read(), Index::File(Some(_)))
     }
 
     pub(crate) fn postings(&self, key: Key, filter: &Filter, limit: usize) -> Result<Vec<Posting>, JournalError> {

@@ -66,6 +66,8 @@ pub(crate) struct Checkpoints {
     pub last: u64,
     pub last_segment: u64,
     pub previous_segment: u64,
+    /// Which deletion retention looks at next.
+    pub turn: usize,
 }
 
 impl Shared {

@@ -29,10 +29,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual sizes: segments of 64 MiB, 32 MiB waiting, payloads up to 1 MiB.
+    /// The usual sizes: segments of 64 MiB, 8 MiB waiting, payloads up to 1 MiB.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, clock: Clock) -> Self {
-        Self { dir: dir.into(), clock, segment_bytes: 64 << 20, max_pending_bytes: 32 << 20, max_payload: 1 << 20, faults: Faults::none() }
+        Self { dir: dir.into(), clock, segment_bytes: 64 << 20, max_pending_bytes: 8 << 20, max_payload: 1 << 20, faults: Faults::none() }
     }
 }
 

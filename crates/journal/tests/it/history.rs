@@ -202,3 +202,25 @@ async fn a_forgotten_thing_is_gone_and_may_come_back_empty() {
     assert_eq!(all(&journal, &mine).await, std::slice::from_ref(&again));
     assert_eq!(inbox(&journal, InboxId::from(thing(1))).await, [again.seq]);
 }
+
+#[tokio::test]
+async fn many_segments_do_not_mean_many_open_files() {
+    let dir = tempdir().unwrap();
+    let options = options(dir.path());
+    let journal = Journal::open(options.clone()).await.unwrap();
+    let mut rare = Vec::new();
+    for n in 0..130_u128 {
+        rare.push(put(&journal, message(tenant(1), thing(1000), &options.clock)).await.seq);
+        let fat = journal::NewMessage { payload: vec![0; 60_000].into(), ..message(tenant(1), thing(n), &options.clock) };
+        put(&journal, fat).await;
+    }
+    assert!(journal.stats().segments > 120);
+    let found = all(&journal, &query(tenant(1), Some(thing(1000)))).await;
+    assert_eq!(found.iter().map(|r| r.seq).collect::<Vec<_>>(), rare);
+    assert_eq!(all(&journal, &query(tenant(1), None)).await.len(), 260);
+    assert_eq!(journal.get(tenant(1), thing(1000), found[3].id).await.unwrap().as_deref(), Some(&found[3]));
+    let mine =
+        |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_link(entry.unwrap().path()).is_ok_and(|to| to.starts_with(dir.path()));
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|e| mine(e).then_some(())).count();
+    assert!(open < 210, "{open} files open");
+}

@@ -117,6 +117,29 @@ async fn after_a_close_even_the_last_byte_is_vouched_for() {
     let length = fs::metadata(&log).unwrap().len();
     OpenOptions::new().write(true).open(&log).unwrap().set_len(length - 1).unwrap();
     assert!(matches!(Journal::open(options).await, Err(JournalError::Corrupt { .. })));
+    assert!(!journal::check(dir.path()).unwrap().damage.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_in_the_page_cache_is_synced_at_open() {
+    let dir = tempdir().unwrap();
+    let (options, faults) = faulty(dir.path());
+    let mut written = Vec::new();
+    for _ in 0..3 {
+        let journal = Journal::open(options.clone()).await.unwrap();
+        for durability in [Durability::Flush, Durability::Sync, Durability::Flush] {
+            let ticket = journal.write(outbound(tenant(1), thing(1), &options.clock), durability).await.unwrap();
+            written.push((*ticket.record.unwrap()).clone());
+        }
+        faults.kill();
+        drop(journal);
+        faults.revive();
+    }
+    let journal = Journal::open(options).await.unwrap();
+    faults.cut_power(0).unwrap();
+    drop(journal);
+    let journal = Journal::open(crate::options(dir.path())).await.unwrap();
+    assert_eq!(all(&journal, &query(tenant(1), None)).await, written);
 }
 
 async fn several_segments(dir: &Path) -> Vec<Record> {
