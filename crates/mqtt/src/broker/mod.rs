@@ -68,7 +68,9 @@ pub(crate) fn count(counter: &AtomicU64, by: usize) {
 impl<H: Host> Broker<H> {
     /// Loads the persistent sessions and retained messages and starts the clockwork (session expiry, delayed wills). Needs a running
     /// tokio runtime.
-    pub async fn new(host: Arc<H>, journal: Journal, clock: Clock, limits: Limits) -> Arc<Self> {
+    pub async fn new(host: Arc<H>, journal: Journal, clock: Clock, mut limits: Limits) -> Arc<Self> {
+        // A receive maximum of 0 can't be announced, and nothing would ever be sent.
+        limits.max_inflight = limits.max_inflight.max(1);
         let broker = Arc::new(Self {
             host,
             journal,

@@ -190,7 +190,8 @@ where
                     return Err(Stop::closed(Reason::ServerBusy));
                 }
             };
-            consumer.more = records.len() >= limit;
+            // Fewer than asked for does not mean the end: expired ones are left out.
+            consumer.more = !records.is_empty();
             if let Some(last) = records.last() {
                 consumer.after = Some(last.seq);
             }

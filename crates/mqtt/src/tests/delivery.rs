@@ -325,3 +325,22 @@ async fn an_inbox_stays_within_the_receive_maximum() {
     assert_eq!(device.message().await.payload, b"2");
     device.silent().await;
 }
+
+#[tokio::test]
+async fn expired_messages_between_others_do_not_hide_the_rest() {
+    let house = house().await;
+    let mut away = hello(Level::V5, "a").lasting().join(&house).await;
+    away.subscribe("t", 1).await;
+    away.leave().await;
+    let mut publisher = join(&house, Level::V5, "p").await;
+    for i in 0..200 {
+        let expiry = property(id::MESSAGE_EXPIRY, Value::U32(if i % 2 == 0 { 10 } else { 1_000 }));
+        publisher.publish_with("t", i.to_string().as_bytes(), 1, false, expiry).await;
+    }
+    house.clock.advance(std::time::Duration::from_secs(30));
+    let mut back = hello(Level::V5, "a").lasting().rejoin(&house, true).await;
+    for i in (1..200).step_by(2) {
+        back.expect(&i.to_string()).await;
+    }
+    back.silent().await;
+}
