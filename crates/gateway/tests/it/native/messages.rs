@@ -138,7 +138,7 @@ async fn a_device_on_the_own_topics() {
     gateway.advance(Duration::from_secs(60));
 
     let login = Options::new("lamp").login("lamp", "a secret of the lamp").level(5);
-    let mut device = Client::connect(&gateway.mqtt(), &login).await;
+    let mut device = Client::connect(gateway.mqtt(), &login).await;
     assert_eq!(device.subscribe("things/lamp/inbox", 1).await, 1);
     for wanted in ["1", "4"] {
         assert_eq!(device.receive().await, ("things/lamp/inbox".to_owned(), wanted.as_bytes().to_vec().into()));
@@ -172,7 +172,7 @@ async fn a_device_on_the_own_topics() {
 
     // A back end sends by publishing to the inbox, named by the thing's key.
     let Auth::Bearer(token) = alice.auth() else { panic!("a token") };
-    let mut back_end = Client::connect(&gateway.mqtt(), &Options::new("b").login("token", token).level(5)).await;
+    let mut back_end = Client::connect(gateway.mqtt(), &Options::new("b").login("token", token).level(5)).await;
     assert_eq!(back_end.publish("things/lamp/inbox", b"by mqtt", 1).await, 0);
     assert_eq!(device.receive().await.1, &b"by mqtt"[..]);
     assert_eq!(back_end.publish("things/nobody/inbox", b"x", 1).await, 0x87);

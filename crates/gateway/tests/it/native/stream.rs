@@ -91,7 +91,7 @@ async fn messages_as_they_come() {
     assert_eq!((tenant.payload().await, tenant.payload().await), ("of another thing".to_owned(), "two\r\nlines".to_owned()));
     // Said by the thing itself.
     let login = testkit::mqtt::Options::new("other").login("other", "a secret of another").level(5);
-    let mut device = testkit::mqtt::Client::connect(&gateway.mqtt(), &login).await;
+    let mut device = testkit::mqtt::Client::connect(gateway.mqtt(), &login).await;
     assert_eq!(device.publish("things/other/t", b"here I am", 1).await, 0);
     assert_eq!(inbound.payload().await, "here I am");
     assert_eq!(tenant.payload().await, "here I am");
