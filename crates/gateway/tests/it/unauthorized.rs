@@ -102,7 +102,7 @@ const NATIVE: &[Operation] = &[
     op("DELETE", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/api-keys/{apikey}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/memberships/{member}", Lacks::Reader, none),
-    op("DELETE", "/heliograph/v1/users/{user}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/users/{goner}", Lacks::Reader, none),
     op("POST", "/heliograph/v1/token/revoke", Lacks::Nobody, none),
     op("DELETE", "/heliograph/v1/tenants/{tenant}", Lacks::Reader, none),
 ];
@@ -142,6 +142,7 @@ impl World {
         let subscription = flashlex.get("/prd/v1/subscriptions/active").await.expect(200).json();
         let leaver =
             alice.post("/heliograph/v1/users", &json!({ "email": "leaver@example.com", "role": "reader" })).await.expect(201).json();
+        let goner = alice.post("/heliograph/v1/users", &json!({ "email": "goner@example.com", "role": "reader" })).await.expect(201).json();
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("text in {value}")).to_owned();
         let names = vec![
             ("{thing}", "watched".to_owned()),
@@ -149,6 +150,7 @@ impl World {
             ("{fingerprint}", text(&made["keys"]["fingerprint"])),
             ("{tenant}", ACME.to_owned()),
             ("{user}", text(&leaver["id"])),
+            ("{goner}", text(&goner["id"])),
             ("{own}", ALICE.id.to_owned()),
             ("{member}", text(&leaver["id"])),
             ("{client}", "backend".to_owned()),
