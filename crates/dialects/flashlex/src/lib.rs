@@ -15,6 +15,7 @@ mod lists;
 mod messages;
 mod names;
 mod payload;
+mod places;
 mod register;
 mod respond;
 mod routes;

@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, get, post};
+use axum::{Extension, Router};
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
 use tower::ServiceExt as _;
 
 use crate::error::Problem;
+use crate::places::Places;
 use crate::respond::{dress, preflight};
 use crate::{App, base, messages, register, stream, subscriptions, thing, token, users};
 
@@ -63,6 +64,7 @@ fn operations(app: App) -> Router {
         .route("/register", with(post(register::register), "POST,OPTIONS"))
         .route("/register/verify", with(post(register::verify), "POST,OPTIONS"))
         .fallback(|| async { Problem::NoRoute })
+        .layer(Extension(Places::default()))
         .with_state(Arc::new(app))
 }
 

@@ -18,13 +18,15 @@ use identity::Change;
 use jiff::{SignedDuration, Timestamp};
 use model::{Caller, Direction, Message, MessageId, PageRequest, Result, Thing};
 use things::{LiveMessages, MessageFilter};
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::auth::{Handle, User};
 use crate::error::Answer;
 use crate::filter::Filter;
+use crate::places::{Place, Places};
 use crate::wire::MessageWire;
 use crate::{App, Shared, TOKENS};
 
@@ -44,10 +46,12 @@ pub(crate) async fn stream(
     user: User,
     Handle(handle): Handle,
     filter: Filter,
+    Extension(places): Extension<Places>,
     stopping: Option<Extension<Stopping>>,
     headers: HeaderMap,
 ) -> Answer {
     let thing = app.things.thing(&user.caller, &handle).await?;
+    let place = places.take(user.caller.tenant)?;
     // First the live stream, then the history: what is stored in between is in both.
     let live = app.things.live(&user.caller, Some(&handle)).await?;
     let last: Option<MessageId> = edge::header(&headers, "last-event-id").and_then(|id| id.parse().ok());
@@ -68,6 +72,7 @@ pub(crate) async fn stream(
         gap: last.and_then(Gap::after),
         stopping: stopping.map(|Extension(stopping)| stopping),
         ready: VecDeque::new(),
+        _place: place,
     };
     let events = unfold(feed, |mut feed| async move {
         let message = feed.next().await?;
@@ -93,7 +98,7 @@ struct Feed {
     thing: Thing,
     direction: Option<Direction>,
     live: LiveMessages,
-    changes: broadcast::Receiver<Change>,
+    changes: Receiver<Change>,
     recheck: Interval,
     /// The time of the last message sent, or of the beginning.
     position: Timestamp,
@@ -101,6 +106,7 @@ struct Feed {
     gap: Option<Gap>,
     ready: VecDeque<Message>,
     stopping: Option<Stopping>,
+    _place: Place,
 }
 
 impl Feed {
@@ -125,7 +131,11 @@ impl Feed {
                     Err(_lagged) => self.gap = Some(Gap::since(self.position)),
                 },
                 _ = self.recheck.tick() => self.still_allowed().await?,
-                change = self.changes.recv() => if concerns(change.as_ref(), &self.caller) { self.still_allowed().await? },
+                change = self.changes.recv() => match change {
+                    Err(RecvError::Closed) => return None,
+                    change if concerns(&change, &self.caller) => self.still_allowed().await?,
+                    _ => {}
+                },
             }
         }
     }
@@ -162,7 +172,7 @@ async fn stopped(stopping: Option<&Stopping>) {
 }
 
 /// Could this change end the caller's stream? A receiver that fell behind does not know, and asks.
-fn concerns(change: std::result::Result<&Change, &broadcast::error::RecvError>, caller: &Caller) -> bool {
+fn concerns(change: &std::result::Result<Change, RecvError>, caller: &Caller) -> bool {
     match change {
         Ok(Change::UserChanged(user) | Change::MemberChanged { user, .. }) => caller.user() == Some(*user),
         Ok(Change::TenantRemoved(tenant)) => caller.tenant == *tenant,
