@@ -112,6 +112,24 @@ async fn publishers(journal: &Journal, clock: &Clock, tasks: usize, window: usiz
     );
 }
 
+/// One in flight, in turns with the bare disk, so that both meet the same neighbours on a shared machine.
+async fn in_turns(journal: &Journal, clock: &Clock, dir: &Path) {
+    let path = dir.join("raw");
+    let file = File::create(&path).unwrap();
+    let (mut bare, mut ours, block) = (Vec::new(), Vec::new(), [7; 256]);
+    for at in 0..3000_u64 {
+        let one = Instant::now();
+        file.write_all_at(&block, at * 256).unwrap();
+        file.sync_data().unwrap();
+        bare.push(one.elapsed().as_micros() as u64);
+        let one = Instant::now();
+        journal.write(message(clock, 1, false), Durability::Sync).await.unwrap();
+        ours.push(one.elapsed().as_micros() as u64);
+    }
+    println!("in turns: raw write + fdatasync {}; one publisher, one in flight {}", percentiles(bare), percentiles(ours));
+    std::fs::remove_file(path).unwrap();
+}
+
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks: u64 =
@@ -135,6 +153,7 @@ async fn main() {
     let options = Options::new(dir.path().join("journal"), clock.clone());
     let journal = Journal::open(options.clone()).await.unwrap();
     println!("open on an empty directory, resident {} KiB", resident());
+    in_turns(&journal, &clock, dir.path()).await;
     for (tasks, window, durability, inbox) in [
         (1, 1, Durability::Sync, false),
         (50, 1, Durability::Sync, false),
