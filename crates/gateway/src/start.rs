@@ -154,8 +154,13 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     let mut text = serde_json::to_vec_pretty(&ready).map_err(Problem::failed)?;
     text.push(b'\n');
     layout.write(&layout.ready(), &text, false)?;
+    let shown = |at: Option<SocketAddr>| at.map(tracing::field::display);
     tracing::info!(
-        http = ?ready.http, https = ?ready.https, mqtt = ?ready.mqtt, mqtts = ?ready.mqtts, public_url = ready.public_url,
+        http = shown(ready.http),
+        https = shown(ready.https),
+        mqtt = shown(ready.mqtt),
+        mqtts = shown(ready.mqtts),
+        public_url = ready.public_url,
         "ready"
     );
     Ok(Running { ready, house, broker, first_start, operators, listeners, workers, stop_listening, stop_working, _lock: lock })
