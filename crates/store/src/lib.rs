@@ -21,6 +21,7 @@ mod invitations;
 mod memberships;
 mod mqtt_sessions;
 mod oauth;
+mod oauth_device;
 mod outbox;
 mod registrations;
 mod revocations;
@@ -44,6 +45,7 @@ pub use groups::{GroupRecord, ProfileRecord};
 pub use invitations::InvitationRecord;
 pub use mqtt_sessions::StoredMqttSession;
 pub use oauth::{CodeRecord, LoginRecord, OAuthSession, RefreshRecord};
+pub use oauth_device::DeviceRecord;
 pub use outbox::{OutboxEntry, OutboxState};
 pub use registrations::RegistrationRecord;
 pub use signing_keys::SigningKeyRecord;
@@ -68,6 +70,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         memberships::sql::ALL,
         mqtt_sessions::sql::ALL,
         oauth::sql::ALL,
+        oauth_device::sql::ALL,
         outbox::sql::ALL,
         registrations::sql::ALL,
         revocations::sql::ALL,

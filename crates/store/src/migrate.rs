@@ -11,6 +11,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (2, "oauth", include_str!("../migrations/sqlite/0002_oauth.sql"), include_str!("../migrations/postgres/0002_oauth.sql")),
     (3, "fleet", include_str!("../migrations/sqlite/0003_fleet.sql"), include_str!("../migrations/postgres/0003_fleet.sql")),
     (4, "open_iot", include_str!("../migrations/sqlite/0004_open_iot.sql"), include_str!("../migrations/postgres/0004_open_iot.sql")),
+    (
+        5,
+        "oauth_device",
+        include_str!("../migrations/sqlite/0005_oauth_device.sql"),
+        include_str!("../migrations/postgres/0005_oauth_device.sql"),
+    ),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {

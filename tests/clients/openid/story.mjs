@@ -119,6 +119,37 @@ await test("oidc-client 1.11.5: answer in the query", async () => {
   assert.equal(signedIn.state, "there");
 });
 
+await test("openid-client 6: a device waits for its user (RFC 8628)", async () => {
+  const config = await client6.discovery(new URL(issuer), "spa", undefined, client6.None(), { execute: [client6.allowInsecureRequests] });
+  const waiting = async () => {
+    const asked = await client6.initiateDeviceAuthorization(config, { scope: "openid email" });
+    assert.match(asked.user_code, /^[A-Z]{4}-[A-Z]{4}$/);
+    return asked;
+  };
+  const say = async (asked, consent) => {
+    const browser = new Browser();
+    await browser.post(`${base}/console/login`, { email, password, next: "/" });
+    const wrong = await browser.fetch(`${base}/console/device?user_code=BBBB-BBBB`);
+    assert.equal(wrong.status, 404);
+    const page = await (await browser.fetch(`${base}/console/device?user_code=${asked.user_code.toLowerCase()}`)).text();
+    assert.match(page, /Allow a device/);
+    const answer = await browser.post(`${base}/console/device`, { user_code: asked.user_code, consent });
+    assert.equal(answer.status, 200);
+    // What was said once cannot be said again.
+    assert.equal((await browser.post(`${base}/console/device`, { user_code: asked.user_code, consent: "allow" })).status, 404);
+  };
+  const first = await waiting();
+  const poll = client6.pollDeviceAuthorizationGrant(config, first);
+  await say(first, "allow");
+  const tokens = await poll;
+  assert.equal(tokens.claims().email, email);
+  assert.ok(tokens.refresh_token);
+  const second = await waiting();
+  await say(second, "deny");
+  await assert.rejects(client6.pollDeviceAuthorizationGrant(config, { ...second, interval: 0 }), /access_denied|error/i);
+  await assert.rejects(client6.pollDeviceAuthorizationGrant(config, { ...first, interval: 0 }));
+});
+
 await test("denied, unknown client, foreign redirect, prompt=none", async () => {
   const found = await Issuer.discover(issuer);
   const ask = (extra) => `${found.authorization_endpoint}?${new URLSearchParams({ client_id: "backend", redirect_uri: callback, response_type: "code", scope: "openid email profile", state: "s", ...extra })}`;

@@ -18,7 +18,7 @@ impl<E: Into<OAuthError>> From<E> for Refusal {
 fn status(error: &OAuthError) -> StatusCode {
     match error.code {
         Code::InvalidClient | Code::InvalidToken | Code::LoginRequired => StatusCode::UNAUTHORIZED,
-        Code::InsufficientScope | Code::AccessDenied => StatusCode::FORBIDDEN,
+        Code::InsufficientScope => StatusCode::FORBIDDEN,
         Code::TemporarilyUnavailable if error.retry_after.is_some() => StatusCode::TOO_MANY_REQUESTS,
         Code::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::ServerError => StatusCode::INTERNAL_SERVER_ERROR,

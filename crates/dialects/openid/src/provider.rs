@@ -36,6 +36,7 @@ pub(crate) fn router(app: &App, face: &'static Face) -> Router {
         .route(face.userinfo, get(userinfo).post(userinfo).options(preflight))
         .route(face.jwks, get(jwks).options(preflight))
         .route(face.introspect, post(introspect))
+        .route(face.device, post(device).options(preflight))
         .route(face.revoke, post(revoke).options(preflight))
         .route(face.logout, get(logout).post(logout_form));
     router = if std::ptr::eq(face, &PLAIN) {
@@ -177,6 +178,24 @@ async fn introspect(State(here): State<Here>, origin: Origin, headers: HeaderMap
     let auth = ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) };
     let found = here.identity.introspect(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, Json(found)).into_response())
+}
+
+/// RFC 8628 3.2. The page is the same for every face.
+async fn device(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
+    let params = forms::body(payload)?;
+    let basic = basic(&headers);
+    let auth = ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) };
+    let made = here.identity.authorize_device(&here.face.realm, auth, &params, &(&origin).into()).await?;
+    let page = format!("{}/console/device", here.identity.public_url());
+    let answer = json!({
+        "device_code": made.device_code,
+        "user_code": made.user_code,
+        "verification_uri": page,
+        "verification_uri_complete": format!("{page}?user_code={}", made.user_code),
+        "expires_in": made.expires_in,
+        "interval": made.interval,
+    });
+    Ok((PRIVATE, Json(answer)).into_response())
 }
 
 async fn revoke(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {

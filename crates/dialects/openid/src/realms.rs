@@ -25,6 +25,8 @@ pub struct Face {
     pub introspect: &'static str,
     /// Revocation endpoint (RFC 7009).
     pub revoke: &'static str,
+    /// Device authorization endpoint (RFC 8628).
+    pub device: &'static str,
     /// Logout endpoint (OpenID Connect RP-Initiated Logout).
     pub logout: &'static str,
 }
@@ -51,6 +53,7 @@ pub static PLAIN: Face = Face {
     jwks: "/oauth2/jwks",
     introspect: "/oauth2/introspect",
     revoke: "/oauth2/revoke",
+    device: "/oauth2/device_authorization",
     logout: "/oauth2/logout",
 };
 
@@ -76,6 +79,7 @@ pub static OLT: Face = Face {
     jwks: "/v1/id/auth/realms/olt/protocol/openid-connect/certs",
     introspect: "/v1/id/auth/realms/olt/protocol/openid-connect/token/introspect",
     revoke: "/v1/id/auth/realms/olt/protocol/openid-connect/revoke",
+    device: "/v1/id/auth/realms/olt/protocol/openid-connect/auth/device",
     logout: "/v1/id/auth/realms/olt/protocol/openid-connect/logout",
 };
 
@@ -104,11 +108,13 @@ impl Face {
             "jwks_uri": at(self.jwks),
             "introspection_endpoint": at(self.introspect),
             "revocation_endpoint": at(self.revoke),
+            "device_authorization_endpoint": at(self.device),
             "end_session_endpoint": at(self.logout),
             "scopes_supported": identity::oauth::SCOPES,
             "response_types_supported": ["code"],
             "response_modes_supported": ["query", "fragment", "form_post"],
-            "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+            "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token",
+                "urn:ietf:params:oauth:grant-type:device_code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],

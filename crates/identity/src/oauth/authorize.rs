@@ -118,7 +118,8 @@ impl Identity {
         let show = |description: &str| AuthorizeError::Show(OAuthError::invalid_request(description));
         let client_id = params.get("client_id").ok_or_else(|| show("the application did not say who it is: client_id is missing"))?;
         let record = self.inner.directory.client(client_id).await?;
-        let client = record.ok_or_else(|| AuthorizeError::Show(OAuthError::new(Code::InvalidClient, "no application of that client_id is registered")))?;
+        let client = record
+            .ok_or_else(|| AuthorizeError::Show(OAuthError::new(Code::InvalidClient, "no application of that client_id is registered")))?;
         let client = client.client.clone();
         let redirect_uri = match (params.get("redirect_uri"), client.redirect_uris.as_slice()) {
             (Some(uri), known) if registered(known, uri) => uri.to_owned(),
@@ -221,7 +222,12 @@ impl Identity {
                         return refuse(Code::ConsentRequired, "the user has to be asked");
                     }
                     let email = standing.record.user.email.clone();
-                    return Ok(Authorization::Consent(ConsentAsked { client: client.clone(), scope: request.scope.clone(), tenants, email }));
+                    return Ok(Authorization::Consent(ConsentAsked {
+                        client: client.clone(),
+                        scope: request.scope.clone(),
+                        tenants,
+                        email,
+                    }));
                 }
                 Decision { allow: true, tenant: Some(first.0) }
             }
@@ -276,7 +282,11 @@ impl Identity {
     }
 
     /// The user's tenants in which a client may be used: the client's own.
-    async fn tenants_for(&self, client: &Client, memberships: &[model::Membership]) -> Result<Vec<(TenantId, String)>, store::Error> {
+    pub(super) async fn tenants_for(
+        &self,
+        client: &Client,
+        memberships: &[model::Membership],
+    ) -> Result<Vec<(TenantId, String)>, store::Error> {
         let mut tx = self.inner.db.read().await?;
         let mut found = Vec::new();
         for membership in memberships.iter().filter(|m| m.tenant == client.tenant) {

@@ -56,7 +56,13 @@ pub struct Introspection {
 }
 
 /// Claims of an access token beside those every token has.
-pub(super) fn access_claims(realm: &Realm, client: &Client, user: Option<&User>, session: Option<&OAuthSession>, scope: &[String]) -> Map<String, Value> {
+pub(super) fn access_claims(
+    realm: &Realm,
+    client: &Client,
+    user: Option<&User>,
+    session: Option<&OAuthSession>,
+    scope: &[String],
+) -> Map<String, Value> {
     let mut claims = Map::new();
     let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     put("client_id", json!(client.id));
@@ -164,7 +170,8 @@ impl Identity {
         })?;
         let user = caller.user().ok_or_else(|| invalid("this token speaks for an application, not for a user"))?;
         let standing = self.inner.directory.user(user).await?.ok_or_else(|| invalid("the user is gone"))?;
-        let scope: Vec<String> = claim_of(token, "scope").and_then(|s| s.as_str().map(|s| s.split(' ').map(str::to_owned).collect())).unwrap_or_default();
+        let scope: Vec<String> =
+            claim_of(token, "scope").and_then(|s| s.as_str().map(|s| s.split(' ').map(str::to_owned).collect())).unwrap_or_default();
         if !has(&scope, "openid") {
             return Err(OAuthError::new(Code::InsufficientScope, "the token lacks the scope openid"));
         }
@@ -185,7 +192,13 @@ impl Identity {
     }
 
     /// Is a token good, and what does it say? Only a client that proves itself may ask, about tokens of its own tenant (RFC 7662).
-    pub async fn introspect(&self, realm: &Realm, auth: ClientAuth<'_>, params: &Params, origin: &Origin) -> Result<Introspection, OAuthError> {
+    pub async fn introspect(
+        &self,
+        realm: &Realm,
+        auth: ClientAuth<'_>,
+        params: &Params,
+        origin: &Origin,
+    ) -> Result<Introspection, OAuthError> {
         let known = self.oauth_client(auth, params, origin).await?;
         if known.client.public {
             return Err(OAuthError::new(Code::InvalidClient, "a public client can't introspect"));
@@ -193,7 +206,9 @@ impl Identity {
         let token = params.need("token")?;
         let mut found = Introspection::default();
         if let Ok(caller) = self.verify(token, &realm.profile).await {
-            if caller.tenant == known.client.tenant && let Some(Value::Object(mut claims)) = payload_of(token) {
+            if caller.tenant == known.client.tenant
+                && let Some(Value::Object(mut claims)) = payload_of(token)
+            {
                 claims.remove("heliograph");
                 claims.insert("token_type".to_owned(), json!("Bearer"));
                 if let Some(user) = caller.user()
@@ -286,6 +301,7 @@ impl Identity {
     pub(crate) async fn prune_oauth(&self) -> model::Result<()> {
         let now: Timestamp = self.clock().now();
         let mut tx = self.inner.db.begin().await?;
+        tx.prune_devices(now).await?;
         tx.prune_oauth(now - std::time::Duration::from_hours(1)).await?;
         tx.commit().await?;
         Ok(())

@@ -31,6 +31,12 @@ pub enum OAuthErrorCode {
     ConsentRequired,
     /// OpenID Connect Core 3.1.2.6: request objects are not taken.
     RequestNotSupported,
+    /// RFC 8628 3.5: the user has not said anything yet.
+    AuthorizationPending,
+    /// RFC 8628 3.5: ask less often.
+    SlowDown,
+    /// RFC 8628 3.5: the user took too long.
+    ExpiredToken,
     /// RFC 6749 4.1.2.1: try again later.
     TemporarilyUnavailable,
     /// RFC 6749 4.1.2.1.
@@ -55,6 +61,9 @@ impl OAuthErrorCode {
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::RequestNotSupported => "request_not_supported",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

@@ -8,6 +8,7 @@
 
 mod authorize;
 mod claims;
+mod device;
 mod error;
 mod login;
 mod params;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use authorize::{Authorization, AuthorizeError, AuthorizeRequest, ConsentAsked, Decision};
 pub use claims::{Introspection, UserInfo};
+pub use device::{DeviceAsked, DeviceAuthorization};
 pub use error::{OAuthError, OAuthErrorCode};
 pub use login::{Login, LoginSession, OpenSession};
 pub use params::Params;

@@ -94,7 +94,8 @@ fn loopback_parts(uri: &str) -> Option<(&str, &str)> {
     for host in ["http://127.0.0.1", "http://[::1]"] {
         let Some(rest) = uri.strip_prefix(host) else { continue };
         let (port, path) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
-        let port_ok = port.is_empty() || port.strip_prefix(':').is_some_and(|p| !p.is_empty() && p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
+        let port_ok = port.is_empty()
+            || port.strip_prefix(':').is_some_and(|p| !p.is_empty() && p.len() <= 5 && p.bytes().all(|b| b.is_ascii_digit()));
         return (port_ok && !path.contains('#')).then_some((host, path));
     }
     None
@@ -129,8 +130,11 @@ mod tests {
 
     #[test]
     fn answers_are_encoded() {
-        let mut answer =
-            Redirect { uri: "https://a/cb?k=v".into(), mode: ResponseMode::Query, params: vec![("code", "a+b/=".into()), ("state", "ü &".into())] };
+        let mut answer = Redirect {
+            uri: "https://a/cb?k=v".into(),
+            mode: ResponseMode::Query,
+            params: vec![("code", "a+b/=".into()), ("state", "ü &".into())],
+        };
         assert_eq!(answer.location(), "https://a/cb?k=v&code=a%2Bb%2F%3D&state=%C3%BC%20%26");
         answer.mode = ResponseMode::Fragment;
         assert_eq!(answer.location(), "https://a/cb?k=v#code=a%2Bb%2F%3D&state=%C3%BC%20%26");

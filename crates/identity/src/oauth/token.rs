@@ -81,6 +81,7 @@ impl Identity {
             "authorization_code" => Grant::AuthorizationCode,
             "client_credentials" => Grant::ClientCredentials,
             "refresh_token" => Grant::RefreshToken,
+            "urn:ietf:params:oauth:grant-type:device_code" => Grant::DeviceCode,
             _ => return Err(OAuthError::new(Code::UnsupportedGrantType, "Unsupported grant_type")),
         };
         if !known.client.grants.contains(&needed) {
@@ -89,6 +90,7 @@ impl Identity {
         match needed {
             Grant::AuthorizationCode => self.redeem_code(realm, &known, request).await,
             Grant::RefreshToken => self.redeem_refresh(realm, &known, request).await,
+            Grant::DeviceCode => self.redeem_device(realm, &known, request).await,
             _ => self.client_credentials(realm, known, request).await,
         }
     }
@@ -126,7 +128,8 @@ impl Identity {
 
     /// RFC 6749 4.4. Nothing is written: the token is all there is.
     async fn client_credentials(&self, realm: &Realm, known: KnownClient, request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
-        let signed_in = known.signed_in.ok_or_else(|| OAuthError::new(Code::UnauthorizedClient, "a public client has nothing to prove itself with"))?;
+        let signed_in =
+            known.signed_in.ok_or_else(|| OAuthError::new(Code::UnauthorizedClient, "a public client has nothing to prove itself with"))?;
         if request.tenant.is_some_and(|asked| asked != known.client.tenant) {
             return Err(OAuthError::invalid_grant("the application is not installed in that tenant"));
         }
@@ -256,7 +259,7 @@ impl Identity {
     }
 
     /// Tokens for a user's session. The next refresh token is durable before anybody sees it.
-    async fn answer_session(
+    pub(super) async fn answer_session(
         &self,
         realm: &Realm,
         known: &KnownClient,
@@ -288,14 +291,19 @@ impl Identity {
             address: origin.address,
         };
         let claims = access_claims(realm, &known.client, Some(&standing.record.user), Some(&session), &scope);
-        let minted = self.mint(&Mint { caller: &caller, profile: &realm.profile, key: None, session: Some(session.id) }, |_, _, _| claims).await?;
+        let minted =
+            self.mint(&Mint { caller: &caller, profile: &realm.profile, key: None, session: Some(session.id) }, |_, _, _| claims).await?;
         let id_token = if scope.iter().any(|s| s == "openid") {
             let claims = id_token_claims(self, realm, &known.client, &standing.record.user, &session, &scope, &minted.token);
             Some(self.sign_id_token(realm, &claims).await?)
         } else {
             None
         };
-        self.record(AuditEvent::done(&caller, "token.issued", format!("session:{}", session.id)).detail(format_args!("{} for client:{}", realm.name(), known.client.id)));
+        self.record(AuditEvent::done(&caller, "token.issued", format!("session:{}", session.id)).detail(format_args!(
+            "{} for client:{}",
+            realm.name(),
+            known.client.id
+        )));
         Ok(TokenResponse {
             access_token: minted.token,
             token_type: "Bearer",

@@ -15,7 +15,7 @@ const CLIENTS: &str = r#"
 tenant = "acme"
 id = "spa"
 public = true
-grants = ["authorization_code", "refresh_token"]
+grants = ["authorization_code", "refresh_token", "device_code"]
 redirect_uris = ["http://127.0.0.1:9999/cb"]
 scopes = ["openid", "email", "profile", "thing:read"]
 "#;
@@ -43,7 +43,7 @@ async fn story(base: &str) {
     }
     let file = folder.join("story.mjs").display().to_string();
     let outcome = run("node", [file.as_str(), issuer.as_str(), gateway.ready("public_url"), ALICE.email, ALICE.password], 60).await.ok();
-    assert!(outcome.out.contains("5 passed"), "{}\n{}", outcome.out, outcome.err);
+    assert!(outcome.out.contains("6 passed"), "{}\n{}", outcome.out, outcome.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
