@@ -6,12 +6,16 @@
 //! [`Things::accept`] is the broker's hot path: no I/O, counters in memory; what they count is made certain from the journal.
 //! What topics mean is each dialect's affair: [`TopicMap`].
 
+mod calls;
 mod catalogue;
 mod certificates;
 mod counters;
+mod groups;
 mod live;
 mod messages;
 mod period;
+mod positions;
+mod profiles;
 mod topics;
 mod types;
 
@@ -27,8 +31,12 @@ use parking_lot::RwLock;
 use store::Db;
 use tokio::sync::broadcast;
 
+pub use calls::{ApiUsage, Counted, daily_calls};
+pub use groups::{Group, GroupDraft};
 pub use live::LiveMessages;
 pub use messages::idempotency;
+pub use positions::{KNOT, Position, moment, number, position};
+pub use profiles::{Profile, check_profile};
 pub use topics::{Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
 pub use types::{
     Credentials, Ended, Incoming, Lagged, MessageFilter, NewThing, Options, Outgoing, Provisioned, Sent, ThingChange, ThingFilter,
@@ -63,6 +71,7 @@ struct Inner {
     options: Options,
     tenants: RwLock<HashMap<TenantId, Arc<counters::TenantState>>>,
     ledger: tokio::sync::Mutex<counters::Ledger>,
+    calls: calls::Calls,
     certificates: certificates::Cache,
     /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
     gone: RwLock<HashMap<ThingId, Timestamp>>,
@@ -87,6 +96,7 @@ impl Things {
             options,
             tenants: RwLock::default(),
             ledger: tokio::sync::Mutex::default(),
+            calls: calls::Calls::default(),
             certificates,
             gone: RwLock::default(),
             ended: broadcast::channel(4096).0,
@@ -157,6 +167,7 @@ impl Things {
         let keep = self.refresh_tenants().await?;
         // Counted before it is cleared away.
         self.count_up().await?;
+        self.save_calls().await?;
         self.forget_gone().await?;
         for _ in 0..RETENTION_STEPS {
             if !self.inner.journal.retain(&keep, ORPHAN_RETENTION).await?.more {
@@ -170,6 +181,9 @@ impl Things {
     pub async fn stop(&self) {
         if let Err(error) = self.count_up().await {
             tracing::warn!(%error, "message counters were not stored; they will be counted again at the next start");
+        }
+        if let Err(error) = self.save_calls().await {
+            tracing::warn!(%error, "the last minute's API calls were not stored");
         }
     }
 
