@@ -1,1 +1,0 @@
-//! Condition tree, index by series, evaluation, alerts.
