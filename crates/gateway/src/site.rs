@@ -40,15 +40,18 @@ pub struct Site {
 impl Site {
     /// Every dialect, and the virtual hosts that belong to one of them.
     pub fn hosts(&self, config: &Config) -> VirtualHosts {
-        let mut root = Router::new().merge(self.native(config)).merge(self.openid()).merge(self.flash_payments()).merge(self.own());
+        let mut root = Router::new().merge(self.native(config)).merge(self.openid()).merge(self.flash_payments());
+        root = root.merge(self.open_iot(config)).merge(self.own());
+        root = root.merge(self.flotas_control());
         let flashlex = config.flashlex.enabled.then(|| self.flashlex(config));
         if let Some(app) = &flashlex {
             root = root.merge(flashlex::router(app.clone()));
         }
-        let mut hosts = VirtualHosts::new(root.fallback(nothing));
+        let limit = axum::Extension(edge::BodyLimit(config.body_limit));
+        let mut hosts = VirtualHosts::new(root.fallback(nothing).layer(limit));
         if let Some(app) = flashlex {
             for name in &config.flashlex.hosts {
-                hosts = hosts.host(name, self.health().merge(flashlex::host_router(app.clone())));
+                hosts = hosts.host(name, self.health().merge(flashlex::host_router(app.clone())).layer(limit));
             }
         }
         hosts
@@ -58,6 +61,7 @@ impl Site {
     pub fn only(&self, config: &Config, dialect: Dialect) -> VirtualHosts {
         VirtualHosts::new(match dialect {
             Dialect::Native => self.native(config).merge(self.health()).fallback(nothing),
+            Dialect::OpenIot => self.open_iot(config).merge(self.health()).fallback(nothing),
             Dialect::Flashlex => self.health().merge(flashlex::host_router(self.flashlex(config))),
         })
     }
@@ -111,6 +115,17 @@ impl Site {
     fn flash_payments(&self) -> Router {
         let House { identity, things, .. } = self.house.clone();
         flash_payments::router(flash_payments::App { identity, things })
+    }
+
+    fn open_iot(&self, config: &Config) -> Router {
+        let House { identity, notify, .. } = self.house.clone();
+        let registration = config.registration.is_some();
+        open_iot::router(open_iot::App { identity, notify, registration, version: env!("CARGO_PKG_VERSION") })
+    }
+
+    fn flotas_control(&self) -> Router {
+        let House { identity, things, .. } = self.house.clone();
+        flotas_control::router(flotas_control::App { identity, things })
     }
 
     fn flashlex(&self, _: &Config) -> flashlex::App {

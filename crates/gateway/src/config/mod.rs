@@ -135,6 +135,8 @@ pub enum Dialect {
     Native,
     /// FlashLex API 1.4.
     Flashlex,
+    /// Open IoT Service Platform.
+    OpenIot,
 }
 
 /// Logs.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{EXPIRED, INVALID, Mint};
 use crate::directory::Standing;
-use crate::{AuditEvent, Identity, IssuedToken, Origin, TokenFacts, TokenProfile};
+use crate::{AuditEvent, Identity, IssuedToken, MemberOf, Origin, TokenFacts, TokenProfile};
 
 /// No tenant: what such a token opens by itself.
 const NOWHERE: TenantId = TenantId(Uuid::nil());
@@ -44,16 +44,17 @@ fn person(user: UserId, origin: &Origin) -> Caller {
 }
 
 impl Identity {
-    /// A token for a person. `claims` are added to the profile's own; what they say of tenants is the face's to read again.
-    /// Error: Invalid(claims) when they do not fit into a token.
+    /// A token for a person. `claims` makes what the face's tokens say of the user's tenants (oldest membership first), for the
+    /// face to read again; it is added to the profile's own claims and must leave room for them.
     pub async fn issue_person(
         &self,
         user: &User,
         profile: &TokenProfile,
-        claims: Map<String, Value>,
+        claims: impl FnOnce(&[MemberOf]) -> Map<String, Value>,
         origin: &Origin,
     ) -> Result<IssuedToken> {
         let caller = person(user.id, origin);
+        let tenants = self.memberships_of(&caller).await?;
         let public_url = self.public_url();
         let mint = Mint { caller: &caller, profile, key: None, session: None };
         let issued = self
@@ -71,11 +72,11 @@ impl Identity {
                     public_url: &public_url,
                 };
                 let mut all = (profile.claims)(&facts);
-                all.extend(claims);
+                all.extend(claims(&tenants));
                 all
             })
             .await?;
-        let home = self.inner.directory.user(user.id).await?.and_then(|s| s.memberships.first().map(|m| m.tenant));
+        let home = tenants.first().map(|m| m.tenant.id);
         let event = AuditEvent::done(&caller, "token.issued", None).detail(profile.name);
         self.record(AuditEvent { tenant: home, ..event });
         Ok(issued)
