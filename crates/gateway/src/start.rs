@@ -106,6 +106,7 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     if config.flashlex.enabled {
         maps.push(flashlex::TOPICS);
     }
+    maps.push(flotas_control::TOPICS);
     let host = MqttHost::new(house.clone(), Topics::new(maps), config.journal.durability, config.max_payload, anonymous);
     let limits = config.mqtt_limits.clone();
     let broker = Broker::new(Arc::new(host), house.journal.clone(), config.clock.clone(), limits).await;
