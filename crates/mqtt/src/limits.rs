@@ -12,7 +12,7 @@ pub struct Limits {
     /// Messages that may wait for a connected client outside the journal; beyond it `QoS` 0 is dropped, and a clean session that would
     /// lose more is closed (0x97).
     pub max_queued_per_session: usize,
-    /// The same in bytes of topic and payload.
+    /// The same in bytes of topic and payload; with as many bytes unacknowledged a client is sent nothing more above `QoS` 0.
     pub max_queued_bytes: usize,
     /// Time from the first byte possible to a complete CONNECT.
     pub connect_timeout: Duration,
@@ -38,6 +38,12 @@ pub struct Limits {
     pub max_connections: usize,
     /// Sessions of one tenant, connected or not; a further client id is refused (0x97; 5).
     pub max_sessions_per_tenant: usize,
+    /// Sessions a thing may leave behind when it disconnects; a further client id that asks for one is refused (0x97; 5).
+    pub max_kept_sessions_per_thing: usize,
+    /// Retained messages of one tenant; a further topic is refused (0x97).
+    pub max_retained: usize,
+    /// The same in bytes of topic, properties and payload: they are held in memory.
+    pub max_retained_bytes: usize,
     /// Bytes waiting in one connection's write buffer before it stops collecting more.
     pub max_write_buffer: usize,
     /// Prefix of the Response Information handed out on request, as `PREFIX/CLIENT-ID`; none hands out nothing.
@@ -63,6 +69,9 @@ impl Default for Limits {
             max_properties: 16 << 10,
             max_connections: 1_000_000,
             max_sessions_per_tenant: 1_000_000,
+            max_kept_sessions_per_thing: 100,
+            max_retained: 100_000,
+            max_retained_bytes: 64 << 20,
             max_write_buffer: 64 << 10,
             response_prefix: None,
         }

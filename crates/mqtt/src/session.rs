@@ -25,11 +25,20 @@ pub(crate) struct Tenant {
     pub sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
     /// Persistent sessions; while there are none, a publish need not look for queues.
     pub durable: AtomicUsize,
+    /// The same by principal.
+    pub kept: Mutex<HashMap<Box<str>, usize>>,
 }
 
 impl Tenant {
     pub fn new(id: TenantId) -> Self {
-        Self { id, tree: RwLock::default(), retained: RwLock::default(), sessions: Mutex::default(), durable: AtomicUsize::new(0) }
+        Self {
+            id,
+            tree: RwLock::default(),
+            retained: RwLock::default(),
+            sessions: Mutex::default(),
+            durable: AtomicUsize::new(0),
+            kept: Mutex::default(),
+        }
     }
 }
 
@@ -58,7 +67,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.record.payload.len() + self.record.topic.len() + self.record.properties.len()
     }
 }
@@ -291,6 +300,8 @@ pub(crate) struct Flow {
     pub last_pid: u16,
     /// In the order of sending.
     pub slots: VecDeque<Slot>,
+    /// Bytes of the messages in `slots`.
+    pub held: usize,
     /// Slots not yet sent again on this connection.
     pub unsent: usize,
     /// Packet identifiers of `QoS` 2 messages taken and not yet released.

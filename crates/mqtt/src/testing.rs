@@ -16,7 +16,7 @@ use crate::{Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Publish, Reason,
 /// Everybody may do everything, but for a few names that tests use:
 ///
 /// - user name `wrong` is refused, `retry` told to come back in 7 s, `until` has a credential for one second; `tenant:NAME` connects in a tenant of its own, `as:NAME` as a
-///   principal of its own;
+///   principal of its own, `thing:NAME` as the thing NAME;
 /// - topics and filters under `forbidden/` are refused, those under `qos0/` granted at most `QoS` 0;
 /// - filter `inbox/NAME` opens the inbox of the thing NAME, and publishing to `to/NAME` puts a message into it.
 #[derive(Default)]
@@ -68,13 +68,18 @@ impl OpenHost {
 impl Host for OpenHost {
     fn connect(&self, request: ConnectRequest<'_>) -> impl Future<Output = Result<Peer, Refusal>> + Send {
         let username = request.username.unwrap_or_default();
+        let thing = username.strip_prefix("thing:").map(Self::thing);
         let result = match username {
             "wrong" => Err(Refusal::BadCredentials),
             "retry" => Err(Refusal::RetryAfter(Duration::from_secs(7))),
             _ => Ok(Peer {
                 tenant: username.strip_prefix("tenant:").map_or_else(Self::tenant, Self::tenant_named),
-                thing: None,
-                principal: username.strip_prefix("as:").map_or(Principal::Operator, |name| Principal::Client(name.to_owned())),
+                thing,
+                principal: match (thing, username.strip_prefix("as:")) {
+                    (Some(thing), _) => Principal::Thing(thing),
+                    (None, Some(name)) => Principal::Client(name.to_owned()),
+                    (None, None) => Principal::Operator,
+                },
                 certificate: None,
                 expires: if username == "until" { self.clock.now().checked_add(Duration::from_secs(1)).ok() } else { None },
                 context: Arc::new(()),

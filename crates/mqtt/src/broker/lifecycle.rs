@@ -46,6 +46,10 @@ impl<H: Host> Broker<H> {
                 match sessions.get(client_id) {
                     Some(session) => Arc::clone(session),
                     None if sessions.len() >= self.limits.max_sessions_per_tenant => return Err(Reason::QuotaExceeded),
+                    // A device has a few client ids; a new one with every start would fill the store for ever.
+                    None if peer.thing.is_some() && expiry > 0 && self.keeps_enough(&tenant, &principal) => {
+                        return Err(Reason::QuotaExceeded);
+                    }
                     None => {
                         let session = self.new_session(&tenant, client_id, &principal, State::Online(Arc::clone(peer)), expiry);
                         sessions.insert(Arc::clone(&session.client_id), Arc::clone(&session));
@@ -136,15 +140,27 @@ impl<H: Host> Broker<H> {
         session
     }
 
+    fn keeps_enough(&self, tenant: &Tenant, principal: &str) -> bool {
+        tenant.kept.lock().get(principal).is_some_and(|n| *n >= self.limits.max_kept_sessions_per_thing)
+    }
+
     fn set_persistent(&self, session: &Session, persistent: bool) {
         let was = session.persistent.swap(persistent, Ordering::AcqRel);
         match (was, persistent) {
             (false, true) => {
                 session.stored.store(true, Ordering::Relaxed);
                 session.tenant.durable.fetch_add(1, Ordering::AcqRel);
+                *session.tenant.kept.lock().entry(session.principal.clone()).or_default() += 1;
             }
             (true, false) => {
                 session.tenant.durable.fetch_sub(1, Ordering::AcqRel);
+                let mut kept = session.tenant.kept.lock();
+                if let Some(n) = kept.get_mut(&session.principal) {
+                    *n = n.saturating_sub(1);
+                    if *n == 0 {
+                        kept.remove(&session.principal);
+                    }
+                }
             }
             _ => {}
         }

@@ -115,7 +115,9 @@ impl<H: Host> Broker<H> {
     /// Publishes a will: asked of the host, stored and routed like any PUBLISH of its client.
     pub(crate) async fn publish_will(&self, peer: &Peer, will: &WillMessage) {
         let publish = will.as_publish();
-        let accepted = match self.check_topic(publish.topic).and_then(|()| self.host.accept(peer, &publish)) {
+        let tenant = self.tenant(peer.tenant);
+        let checked = self.check_topic(publish.topic).and_then(|()| self.check_retained(&tenant, &publish));
+        let accepted = match checked.and_then(|()| self.host.accept(peer, &publish)) {
             Ok(accepted) => accepted,
             Err(reason) => {
                 count(&self.counters.messages_refused, 1);
@@ -123,7 +125,6 @@ impl<H: Host> Broker<H> {
                 return;
             }
         };
-        let tenant = self.tenant(peer.tenant);
         let durability = accepted.durability;
         let (message, picked) = new_message(&tenant, &self.clock, &publish, accepted, 0);
         match self.journal.write(message, durability).await {
@@ -135,6 +136,16 @@ impl<H: Host> Broker<H> {
             }
             Err(error) => tracing::error!(%error, "a will could not be stored"),
         }
+    }
+
+    /// May the tenant retain this, or is it not to be retained at all?
+    pub(crate) fn check_retained(&self, tenant: &Tenant, publish: &Publish<'_>) -> Result<(), Reason> {
+        if !publish.retain || publish.payload.is_empty() {
+            return Ok(());
+        }
+        let bytes = publish.topic.len() + publish.properties.raw().len() + publish.payload.len();
+        let fits = tenant.retained.read().fits(publish.topic, bytes, self.limits.max_retained, self.limits.max_retained_bytes);
+        if fits { Ok(()) } else { Err(Reason::QuotaExceeded) }
     }
 
     /// A topic name within the limits?

@@ -178,6 +178,7 @@ where
         if publish.properties.payload_is_text() && std::str::from_utf8(publish.payload).is_err() {
             return Err(Reason::PayloadFormatInvalid);
         }
+        self.broker.check_retained(&self.session.tenant, publish)?;
         self.broker.host.accept(&self.peer, publish)
     }
 

@@ -94,7 +94,8 @@ where
 
     /// Publishes above `QoS` 0 that may still be sent before an acknowledgement comes.
     fn window(&self) -> usize {
-        if self.flow.unsent > 0 { 0 } else { usize::from(self.client.receive_max).saturating_sub(self.flow.in_flight()) }
+        let closed = self.flow.unsent > 0 || self.flow.held >= self.broker.limits.max_queued_bytes;
+        if closed { 0 } else { usize::from(self.client.receive_max).saturating_sub(self.flow.in_flight()) }
     }
 
     /// What was in flight when the last connection ended: same packet identifiers, same order, DUP (4.4).
@@ -116,6 +117,7 @@ where
                             Some(rendered) => Some(rendered),
                             None => {
                                 self.flow.slots.remove(at);
+                                self.flow.held -= message.size();
                                 continue;
                             }
                         },
@@ -267,6 +269,7 @@ where
         match via {
             _ if sent => {
                 let stage = if message.qos == 1 { Stage::PubAck } else { Stage::PubRec };
+                self.flow.held += message.size();
                 self.flow.slots.push_back(Slot { pid, stage, sent: true, via, message: Some(message) });
             }
             Via::Direct => {}
@@ -366,6 +369,7 @@ where
             }
         }
         if let Some(message) = message {
+            self.flow.held -= message.size();
             match via {
                 Via::Direct => {}
                 Via::Queue => self.clear_record(Source::Queue, &message.record, true),

@@ -48,7 +48,7 @@ where
         }
         for (sub, known) in &fresh {
             self.broker.subscribe(&self.session, sub);
-            self.queue_retained(sub, *known);
+            self.queue_retained(sub, *known)?;
         }
         self.open_consumers();
         let mut properties = PropertyWriter::new();
@@ -97,16 +97,20 @@ where
         true
     }
 
-    /// Retained messages for a subscription (3.8.3.1, retain handling); none for shared ones.
-    fn queue_retained(&mut self, sub: &Sub, known: bool) {
-        let Ok(Filter { group: None, filter }) = check_filter(&sub.filter) else { return };
+    /// Retained messages for a subscription (3.8.3.1, retain handling); none for shared ones. Who asks for more while many of them
+    /// still wait is closed: one small packet may ask for all of them thousands of times.
+    fn queue_retained(&mut self, sub: &Sub, known: bool) -> Result<(), Stop> {
+        let Ok(Filter { group: None, filter }) = check_filter(&sub.filter) else { return Ok(()) };
         let wanted = match sub.options.retain_handling() {
             0 => true,
             1 => !known,
             _ => false,
         };
         if !wanted {
-            return;
+            return Ok(());
+        }
+        if self.flow.backlog.len() >= self.broker.limits.max_queued_per_session {
+            return Err(Stop::closed(Reason::QuotaExceeded));
         }
         let found = self.session.tenant.retained.read().find(filter, self.broker.clock.now());
         self.flow.backlog.extend(found.into_iter().map(|record| Outgoing {
@@ -115,6 +119,7 @@ where
             ids: if sub.identifier == 0 { SmallVec::new() } else { SmallVec::from_elem(sub.identifier, 1) },
             record,
         }));
+        Ok(())
     }
 
     pub(super) async fn unsubscribe(&mut self, packet: Unsubscribe<'_>) -> Result<(), Stop> {
@@ -168,6 +173,7 @@ where
                 _ => true,
             });
             self.flow.unsent = self.flow.slots.len();
+            self.flow.held = self.flow.slots.iter().filter_map(|slot| slot.message.as_ref()).map(Outgoing::size).sum();
         }
         self.open_consumers();
         Ok(())

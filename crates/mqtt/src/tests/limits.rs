@@ -91,6 +91,118 @@ async fn a_session_has_only_so_many_subscriptions_and_levels() {
 }
 
 #[tokio::test]
+async fn a_tenant_retains_only_so_much() {
+    let limits = Limits { max_retained: 2, max_retained_bytes: 1_000, ..Limits::default() };
+    let house = house_with(limits).await;
+    let mut client = join(&house, Level::V5, "a").await;
+    assert_eq!(client.retain("t/1", "x", 1).await, Reason::Success);
+    assert_eq!(client.retain("t/2", "x", 1).await, Reason::Success);
+    assert_eq!(client.retain("t/3", "x", 1).await, Reason::QuotaExceeded);
+    // What is there may change and go; what is not retained is no matter.
+    assert_eq!(client.retain("t/2", "y", 1).await, Reason::Success);
+    assert_eq!(client.publish("t/3", "x", 1).await, Reason::Success);
+    assert_eq!(client.retain("t/2", &"y".repeat(1_000), 1).await, Reason::QuotaExceeded);
+    assert_eq!(client.retain("t/1", "", 1).await, Reason::Success);
+    assert_eq!(client.retain("t/3", &"z".repeat(900), 1).await, Reason::Success);
+    assert_eq!(client.retain("t/3", "", 1).await, Reason::Success);
+    assert_eq!(client.retain("t/4", &"z".repeat(900), 1).await, Reason::Success);
+    // A will is no way around it, and another tenant has room of its own.
+    let will = hello(Level::V5, "w").will("t/5", "x", 1, true).join(&house).await;
+    will.vanish().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(house.broker.stats().retained, 2);
+    let mut other = hello(Level::V5, "a").user("tenant:other").join(&house).await;
+    assert_eq!(other.retain("t/3", "x", 1).await, Reason::Success);
+    let house = house.restart().await;
+    let mut client = join(&house, Level::V5, "a").await;
+    assert_eq!(client.retain("t/6", "x", 1).await, Reason::QuotaExceeded, "counted again at the start");
+}
+
+#[tokio::test]
+async fn a_thing_keeps_only_so_many_sessions() {
+    let mut house = house_with(Limits { max_kept_sessions_per_thing: 2, ..Limits::default() }).await;
+    for round in 0..2 {
+        for id in ["1", "2"] {
+            hello(Level::V5, id).user("thing:a").lasting().rejoin(&house, round > 0).await.leave().await;
+        }
+        let (_, refused) = hello(Level::V5, "3").user("thing:a").lasting().try_join(&house).await;
+        assert_eq!(refused.code, Reason::QuotaExceeded.code());
+        if round == 0 {
+            for id in ["1", "2"] {
+                // Only what has subscriptions is kept over a restart.
+                let mut client = hello(Level::V5, id).user("thing:a").lasting().rejoin(&house, true).await;
+                client.subscribe("t", 1).await;
+                client.leave().await;
+            }
+            house = house.restart().await;
+        }
+    }
+    // One that is gone with its connection is none that is kept; other things and back ends are not concerned.
+    hello(Level::V5, "3").user("thing:a").join(&house).await.leave().await;
+    hello(Level::V5, "4").user("thing:b").lasting().join(&house).await.leave().await;
+    for id in ["5", "6", "7"] {
+        hello(Level::V5, id).user("as:back-end").lasting().join(&house).await.leave().await;
+    }
+    hello(Level::V5, "1").user("thing:a").join(&house).await.leave().await;
+    hello(Level::V5, "3").user("thing:a").lasting().join(&house).await.leave().await;
+}
+
+#[tokio::test]
+async fn retained_messages_asked_for_again_and_again_do_not_pile_up() {
+    let house = house_with(Limits { max_queued_per_session: 100, max_write_buffer: 1 << 10, ..Limits::default() }).await;
+    let mut publisher = join(&house, Level::V5, "p").await;
+    for i in 0..200 {
+        publisher.retain(&format!("r/{i}"), "a payload of some length", 1).await;
+    }
+    // Once is fine, however many there are.
+    let mut good = join(&house, Level::V5, "good").await;
+    good.subscribe("r/+", 1).await;
+    for _ in 0..200 {
+        good.take().await;
+    }
+    let mut greedy = Client::open_sized(&house.broker, Level::V5, 1 << 20);
+    greedy.bytes(&hello(Level::V5, "greedy").bytes()).await;
+    assert!(matches!(greedy.recv().await, Packet::ConnAck(_)));
+    let filters = (0..500).map(|_| ("r/+", SubscribeOptions(1))).collect();
+    greedy.send(Packet::Subscribe(Subscribe { pid: 1, properties: Properties::NONE, filters })).await;
+    loop {
+        match greedy.next().await {
+            Some(Packet::Disconnect(closing)) => {
+                assert_eq!(closing.reason, Reason::QuotaExceeded);
+                break;
+            }
+            Some(_) => {}
+            None => panic!("closed without a word"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn unacknowledged_messages_are_bounded_by_their_bytes() {
+    let house = house_with(Limits { max_queued_bytes: 10_000, max_queued_per_session: 1_000, ..Limits::default() }).await;
+    let mut lasting = hello(Level::V5, "lasting").lasting().join(&house).await;
+    lasting.subscribe("t", 1).await;
+    let mut publisher = join(&house, Level::V5, "p").await;
+    let payload = "x".repeat(4_000);
+    for _ in 0..20 {
+        publisher.publish("t", &payload, 1).await;
+    }
+    let mut pids = Vec::new();
+    for _ in 0..3 {
+        pids.push(lasting.message().await.pid);
+    }
+    lasting.silent().await;
+    // Acknowledged, the rest follows.
+    for pid in pids {
+        lasting.ack(AckKind::PubAck, pid).await;
+    }
+    for _ in 3..20 {
+        lasting.expect(&payload).await;
+    }
+    lasting.silent().await;
+}
+
+#[tokio::test]
 async fn only_so_many_connections() {
     let house = house_with(Limits { max_connections: 2, ..Limits::default() }).await;
     let one = join(&house, Level::V4, "1").await;

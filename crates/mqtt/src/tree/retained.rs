@@ -8,11 +8,15 @@ use model::Timestamp;
 
 use super::children::Children;
 
+/// Cleared topics remembered at most.
+const CLEARED_MAX: usize = 100_000;
+
 /// The newest retained message of each topic.
 #[derive(Default)]
 pub(crate) struct Retained {
     root: Node,
     len: usize,
+    bytes: usize,
     cleared: VecDeque<(Box<str>, Seq)>,
 }
 
@@ -39,14 +43,32 @@ impl Retained {
         if node.slot.as_ref().is_some_and(|slot| slot.seq >= record.seq) {
             return;
         }
-        self.len -= usize::from(node.slot.as_ref().is_some_and(|slot| slot.record.is_some()));
+        if let Some(old) = node.slot.as_ref().and_then(|slot| slot.record.as_deref()) {
+            self.len -= 1;
+            self.bytes -= size(old);
+        }
         let kept = (!record.payload.is_empty()).then(|| Arc::clone(record));
         if kept.is_some() {
             self.len += 1;
+            self.bytes += size(record);
         } else {
             self.cleared.push_back((topic.into(), record.seq));
         }
         node.slot = Some(Slot { seq: record.seq, record: kept });
+        if self.cleared.len() > CLEARED_MAX {
+            self.forget_cleared(1);
+        }
+    }
+
+    /// Is there room for a message of this many bytes on this topic, in place of what is there?
+    pub fn fits(&self, topic: &str, bytes: usize, max: usize, max_bytes: usize) -> bool {
+        let mut node = Some(&self.root);
+        for level in topic.split('/') {
+            node = node.and_then(|node| node.children.get(level));
+        }
+        let old = node.and_then(|node| node.slot.as_ref()).and_then(|slot| slot.record.as_deref());
+        let (messages, before) = old.map_or((self.len, self.bytes), |old| (self.len - 1, self.bytes - size(old)));
+        messages < max && before.saturating_add(bytes) <= max_bytes
     }
 
     /// Unexpired records that match a filter (without `$share`).
@@ -59,8 +81,9 @@ impl Retained {
 
     /// Removes a thing's or expired messages, as `drop_it` says; answers how many.
     pub fn remove_where(&mut self, drop_it: &impl Fn(&Record) -> bool) -> usize {
-        let removed = self.root.prune(drop_it);
+        let (removed, bytes) = self.root.prune(drop_it);
         self.len -= removed;
+        self.bytes -= bytes;
         removed
     }
 
@@ -80,6 +103,10 @@ impl Retained {
     pub fn len(&self) -> usize {
         self.len
     }
+}
+
+fn size(record: &Record) -> usize {
+    record.topic.len() + record.properties.len() + record.payload.len()
 }
 
 fn split(rest: &str) -> (&str, Option<&str>) {
@@ -121,17 +148,21 @@ impl Node {
         }
     }
 
-    fn prune(&mut self, drop_it: &impl Fn(&Record) -> bool) -> usize {
-        let mut removed = 0;
-        if self.slot.as_ref().and_then(|slot| slot.record.as_deref()).is_some_and(drop_it) {
-            self.slot = None;
+    /// How many are gone, and their bytes.
+    fn prune(&mut self, drop_it: &impl Fn(&Record) -> bool) -> (usize, usize) {
+        let (mut removed, mut bytes) = (0, 0);
+        if let Some(record) = self.slot.as_ref().and_then(|slot| slot.record.as_deref()).filter(|record| drop_it(record)) {
             removed += 1;
+            bytes += size(record);
+            self.slot = None;
         }
         self.children.retain(|child| {
-            removed += child.prune(drop_it);
+            let (n, b) = child.prune(drop_it);
+            removed += n;
+            bytes += b;
             child.slot.is_some() || !child.children.is_empty()
         });
-        removed
+        (removed, bytes)
     }
 
     fn forget(&mut self, rest: Option<&str>, seq: Seq) {
