@@ -1,13 +1,13 @@
 //! Accounts: made, read, changed, ended; activation codes; members and their roles (contract 1.3, 1.4).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use edge::Payload;
 use http::StatusCode;
 use model::{Caller, Error, PageRequest, UserId};
 use serde_json::{Map, Value, json};
 
 use crate::error::{ACCOUNT_INVALID, Answer, Problem, TRACK_SENSOR, USER_NOT_FOUND};
-use crate::holder::Holder;
+use crate::holder::{At, Holder};
 use crate::respond::{empty, json as write};
 use crate::schema::Body;
 use crate::{App, Shared, schema, tokens, wire};
@@ -33,15 +33,15 @@ pub(crate) async fn create(State(app): Shared, holder: Holder, body: Payload) ->
     Ok(write(StatusCode::CREATED, &wire::account(&account)))
 }
 
-pub(crate) async fn read(State(app): Shared, Path(id): Path<String>, holder: Holder) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn read(State(app): Shared, at: At, holder: Holder) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     Ok(write(StatusCode::OK, &wire::account(&app.identity.account(&caller).await?)))
 }
 
-pub(crate) async fn update(State(app): Shared, Path(id): Path<String>, holder: Holder, body: Payload) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn update(State(app): Shared, at: At, holder: Holder, body: Payload) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     let body = schema::object(&body.0?, schema::ACCOUNT)?;
-    if body.maybe("id").is_some_and(|other| !other.eq_ignore_ascii_case(&id)) {
+    if body.maybe("id").is_some_and(|other| !other.eq_ignore_ascii_case(&at.account)) {
         return Err(Problem::Coded(ACCOUNT_INVALID, vec!["id is another account's".to_owned()]));
     }
     let now = app.identity.account(&caller).await?;
@@ -72,28 +72,28 @@ fn settings(body: &Body, mut kept: Map<String, Value>) -> Result<Map<String, Val
     Ok(kept)
 }
 
-pub(crate) async fn remove(State(app): Shared, Path(id): Path<String>, holder: Holder) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn remove(State(app): Shared, at: At, holder: Holder) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     app.identity.delete_tenant(&caller, caller.tenant).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
-pub(crate) async fn activation_code(State(app): Shared, Path(id): Path<String>, holder: Holder) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn activation_code(State(app): Shared, at: At, holder: Holder) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     let code = app.identity.activation_code(&caller).await?;
     Ok(write(StatusCode::OK, &wire::activation_code(code.as_ref())))
 }
 
-pub(crate) async fn renew_code(State(app): Shared, Path(id): Path<String>, holder: Holder, body: Payload) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn renew_code(State(app): Shared, at: At, holder: Holder, body: Payload) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     schema::object(&body.0?, schema::NOTHING)?;
     let code = app.identity.renew_activation_code(&caller).await?;
     Ok(write(StatusCode::OK, &wire::activation_code(Some(&code))))
 }
 
 /// Every member, with its role in this account alone.
-pub(crate) async fn members(State(app): Shared, Path(id): Path<String>, holder: Holder) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn members(State(app): Shared, at: At, holder: Holder) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     let mut list = Vec::new();
     let mut page = PageRequest::max();
     loop {
@@ -114,10 +114,10 @@ pub(crate) async fn members(State(app): Shared, Path(id): Path<String>, holder: 
     }
 }
 
-pub(crate) async fn change_member(State(app): Shared, Path((id, user)): Path<(String, String)>, holder: Holder, body: Payload) -> Answer {
-    let caller = holder.within(&app, &id).await?;
+pub(crate) async fn change_member(State(app): Shared, at: At, holder: Holder, body: Payload) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     let body = schema::object(&body.0?, schema::USER)?;
-    set_role(&app, &caller, &user, &body).await?;
+    set_role(&app, &caller, &at.user, &body).await?;
     Ok(empty(StatusCode::OK))
 }
 

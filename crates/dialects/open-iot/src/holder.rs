@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use edge::Origin;
 use http::request::Parts;
 use identity::Person;
 use model::{Caller, TenantId};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{NOT_AUTHORIZED, Problem};
@@ -45,5 +46,23 @@ impl Holder {
     /// Does this path segment mean the person itself?
     pub(crate) fn is(&self, who: &str) -> bool {
         who == "me" || who.eq_ignore_ascii_case(&self.person.user.id.to_string())
+    }
+}
+
+/// What the path names, by the names the routes give; empty where it names nothing, or bytes that are no text.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct At {
+    pub account: String,
+    pub user: String,
+    pub email: String,
+    pub invite: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for At {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        Ok(Path::<Self>::from_request_parts(parts, state).await.map(|Path(at)| at).unwrap_or_default())
     }
 }

@@ -1,6 +1,6 @@
 //! Invitations (contract 1.4).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use edge::Payload;
 use http::StatusCode;
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::{Answer, NOT_AUTHORIZED, NOT_AUTHORIZED_TEXT, Problem, SOLE_ADMIN};
-use crate::holder::Holder;
+use crate::holder::{At, Holder};
 use crate::respond::json as write;
 use crate::{App, Shared, mails, schema};
 
-pub(crate) async fn list(State(app): Shared, Path(account): Path<String>, holder: Holder) -> Answer {
-    let caller = holder.within(&app, &account).await?;
+pub(crate) async fn list(State(app): Shared, at: At, holder: Holder) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     Ok(write(StatusCode::OK, &app.identity.invitations(&caller).await?))
 }
 
-pub(crate) async fn create(State(app): Shared, Path(account): Path<String>, holder: Holder, body: Payload) -> Answer {
-    let caller = holder.within(&app, &account).await?;
+pub(crate) async fn create(State(app): Shared, at: At, holder: Holder, body: Payload) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
     let body = schema::object(&body.0?, schema::EMAIL)?;
     caller.require(model::Permission::UserWrite)?;
     app.identity.may_mail(body.text("email")).await?;
@@ -29,10 +29,10 @@ pub(crate) async fn create(State(app): Shared, Path(account): Path<String>, hold
     Ok(write(StatusCode::CREATED, &wire(&invitation)))
 }
 
-pub(crate) async fn withdraw(State(app): Shared, Path((account, who)): Path<(String, String)>, holder: Holder) -> Answer {
-    let caller = holder.within(&app, &account).await?;
-    let leaving = holder.is(&who) || who.eq_ignore_ascii_case(&holder.person.user.email);
-    match leave_or_withdraw(&app, &caller, &holder, &who, leaving).await {
+pub(crate) async fn withdraw(State(app): Shared, at: At, holder: Holder) -> Answer {
+    let caller = holder.within(&app, &at.account).await?;
+    let leaving = holder.is(&at.email) || at.email.eq_ignore_ascii_case(&holder.person.user.email);
+    match leave_or_withdraw(&app, &caller, &holder, &at.email, leaving).await {
         Ok(()) => Ok(write(StatusCode::OK, &"OK")),
         Err(Error::Conflict { what: "member", .. }) => Err(SOLE_ADMIN.into()),
         Err(error) => Err(error.into()),
@@ -44,8 +44,8 @@ async fn leave_or_withdraw(app: &App, caller: &Caller, holder: &Holder, who: &st
 }
 
 /// What one is invited to; nobody else's business.
-pub(crate) async fn mine(State(app): Shared, Path(email): Path<String>, holder: Holder) -> Answer {
-    if !email.eq_ignore_ascii_case(&holder.person.user.email) {
+pub(crate) async fn mine(State(app): Shared, at: At, holder: Holder) -> Answer {
+    if !at.email.eq_ignore_ascii_case(&holder.person.user.email) {
         return Err(NOT_AUTHORIZED);
     }
     let all: Vec<Value> = app.identity.invitations_to(&holder.person).await?.iter().map(wire).collect();
@@ -53,11 +53,11 @@ pub(crate) async fn mine(State(app): Shared, Path(email): Path<String>, holder: 
 }
 
 /// Refusals are text here.
-pub(crate) async fn answer(State(app): Shared, Path(id): Path<String>, holder: Holder, body: Payload) -> Answer {
+pub(crate) async fn answer(State(app): Shared, at: At, holder: Holder, body: Payload) -> Answer {
     let body = schema::object(&body.0?, schema::ACCEPT)?;
     let accept = body.bool("accept").unwrap_or(false);
     let absent = Problem::Text(StatusCode::NOT_FOUND, "Invitation not found");
-    let Ok(id) = Uuid::parse_str(&id) else { return Err(absent) };
+    let Ok(id) = Uuid::parse_str(&at.invite) else { return Err(absent) };
     match app.identity.answer_invitation(&holder.person, id, accept).await {
         Ok(invitation) => Ok(answered(&invitation, accept)),
         Err(Error::NotFound { .. }) => Err(absent),

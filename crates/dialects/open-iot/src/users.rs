@@ -1,6 +1,6 @@
 //! Users: registration, activation, passwords, and what they say of themselves (contract 1.3).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use edge::{Origin, Payload};
 use http::{HeaderMap, StatusCode, Uri};
 use identity::{Profile, SecretString, WRONG_SECRET};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::{Answer, INTERACTION_NOT_FOUND, NOT_AUTHORIZED, Problem, TERMS, USER_INVALID, USER_NOT_FOUND, credential};
-use crate::holder::Holder;
+use crate::holder::{At, Holder};
 use crate::respond::{empty, json as write};
 use crate::{Shared, TOKENS, mails, schema, wire};
 
@@ -75,15 +75,9 @@ pub(crate) async fn reset(State(app): Shared, origin: Origin, body: Payload) -> 
 }
 
 /// The present password is the credential; a token may come along, and then must be the same user's.
-pub(crate) async fn change_password(
-    State(app): Shared,
-    Path(who): Path<String>,
-    origin: Origin,
-    headers: HeaderMap,
-    body: Payload,
-) -> Answer {
+pub(crate) async fn change_password(State(app): Shared, at: At, origin: Origin, headers: HeaderMap, body: Payload) -> Answer {
     let origin: identity::Origin = origin.into();
-    let mut login = who;
+    let mut login = at.user;
     if headers.contains_key(http::header::AUTHORIZATION) {
         let token = edge::bearer(&headers).ok_or(NOT_AUTHORIZED)?;
         let (person, _) = app.identity.verify_person(token, &TOKENS, &origin).await?;
@@ -99,11 +93,11 @@ pub(crate) async fn change_password(
 }
 
 /// Oneself, or somebody in one of the accounts that the token names.
-pub(crate) async fn read(State(app): Shared, Path(who): Path<String>, holder: Holder) -> Answer {
-    if holder.is(&who) {
+pub(crate) async fn read(State(app): Shared, at: At, holder: Holder) -> Answer {
+    if holder.is(&at.user) {
         return Ok(write(StatusCode::OK, &wire::own_user(&app, &holder).await?));
     }
-    let id: UserId = who.parse().map_err(|_| USER_NOT_FOUND)?;
+    let id: UserId = at.user.parse().map_err(|_| USER_NOT_FOUND)?;
     for account in crate::tokens::named(&holder.claims) {
         let Ok(caller) = holder.within(&app, &account.to_string()).await else { continue };
         match app.identity.user(&caller, id).await {
@@ -121,8 +115,8 @@ pub(crate) async fn read(State(app): Shared, Path(who): Path<String>, holder: Ho
 }
 
 /// One's attributes and the terms; everything else about a user has an operation of its own.
-pub(crate) async fn update(State(app): Shared, Path(who): Path<String>, holder: Holder, body: Payload) -> Answer {
-    if !holder.is(&who) {
+pub(crate) async fn update(State(app): Shared, at: At, holder: Holder, body: Payload) -> Answer {
+    if !holder.is(&at.user) {
         return Err(NOT_AUTHORIZED);
     }
     let body = schema::object(&body.0?, schema::USER)?;
@@ -136,8 +130,8 @@ pub(crate) async fn update(State(app): Shared, Path(who): Path<String>, holder: 
     Ok(empty(StatusCode::OK))
 }
 
-pub(crate) async fn remove(State(app): Shared, Path(who): Path<String>, holder: Holder) -> Answer {
-    if !holder.is(&who) {
+pub(crate) async fn remove(State(app): Shared, at: At, holder: Holder) -> Answer {
+    if !holder.is(&at.user) {
         return Err(NOT_AUTHORIZED);
     }
     app.identity.delete_user(&holder.person.caller(), holder.person.user.id).await?;

@@ -7,6 +7,7 @@
 //! - [`flashlex`], [`native`]: each API as its users meet it.
 //! - [`flash_payments`]: GraphQL.
 //! - [`openid`]: the OpenID provider through other people's clients.
+//! - [`open_iot`]: Open IoT Service Platform: tokens, users and accounts.
 //! - [`clients`]: other people's devices and tools.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -17,6 +18,7 @@ mod flash_payments;
 mod flashlex;
 mod isolation;
 mod native;
+mod open_iot;
 mod openid;
 mod unauthorized;
 

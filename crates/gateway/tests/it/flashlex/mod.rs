@@ -3,7 +3,7 @@
 mod bad_input;
 mod devices;
 mod paths;
-mod registering;
+pub(crate) mod registering;
 mod story;
 mod streaming;
 mod thing_tokens;

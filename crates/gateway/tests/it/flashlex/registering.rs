@@ -11,13 +11,13 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 /// A mail server that takes everything and keeps it.
-struct Mailbox {
-    mails: Arc<Mutex<Vec<String>>>,
-    url: String,
+pub(crate) struct Mailbox {
+    pub(crate) mails: Arc<Mutex<Vec<String>>>,
+    pub(crate) url: String,
 }
 
 impl Mailbox {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());
         let mails = Arc::new(Mutex::new(Vec::new()));
@@ -57,7 +57,7 @@ impl Mailbox {
     }
 
     /// The newest mail once there are `count`.
-    async fn mail(&self, count: usize) -> String {
+    pub(crate) async fn mail(&self, count: usize) -> String {
         eventually("a mail", 20, async || self.mails.lock().len() >= count).await;
         self.mails.lock()[count - 1].clone()
     }
