@@ -28,7 +28,11 @@ async function test(name, options, run) {
 
 const ask = `${base}/oauth2/authorize?${new URLSearchParams({ client_id: "backend", redirect_uri: arrived, response_type: "code", scope: "openid email profile", state: "s" })}`;
 
+/** The page puts the cursor where a person would; on a busy machine that takes a moment. */
+const cursorAt = (page, id) => page.waitForFunction((id) => document.activeElement?.id === id, id);
+
 async function signIn(page) {
+  await cursorAt(page, "email");
   await page.keyboard.type(email);
   await page.keyboard.press("Tab");
   await page.keyboard.type(password);
@@ -38,12 +42,14 @@ async function signIn(page) {
 await test("sign in and consent by keyboard, and be asked once only", {}, async (page) => {
   await page.goto(ask);
   await page.screenshot({ path: `${shots}/login.png` });
+  await cursorAt(page, "email");
   await page.keyboard.type(email);
   await page.keyboard.press("Tab");
   await page.keyboard.type("wrong");
   await page.keyboard.press("Enter");
   await page.getByRole("alert").waitFor();
   await page.screenshot({ path: `${shots}/login-wrong.png` });
+  await cursorAt(page, "password");
   await page.keyboard.type(password);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: /Allow/ }).waitFor();
