@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use identity::Change;
-use model::{Principal, TenantId};
+use model::{CertificateFingerprint, Principal, TenantId, ThingId};
 use mqtt::{Broker, Peer, Reason};
 use things::Ended;
 use tokio::sync::broadcast::error::RecvError;
@@ -42,18 +42,41 @@ async fn end(house: &House, broker: &Arc<Broker<MqttHost>>, what: Ended) {
                 Ok(all) => tenants.extend(all),
                 Err(error) => tracing::warn!(%error, "sessions of a thing that is gone could not be looked up"),
             }
+            let gone = matches!(thing_is_there(house, id).await, Ok(false));
             for tenant in tenants {
                 broker.discard(tenant, &Principal::Thing(id)).await;
+                if gone {
+                    broker.forget_retained(tenant, |record| record.thing == id);
+                }
             }
         }
         Ended::Certificate(fingerprint) => {
             broker.end(|peer| peer.certificate.as_ref() == Some(&fingerprint), Reason::NotAuthorized);
+            // Its key signs the thing's own tokens, too; with another key of the same thing it may come back.
+            match thing_of(house, &fingerprint).await {
+                Ok(Some(id)) => {
+                    broker.end(|peer| peer.thing == Some(id) && with(peer, |c| c.self_signed), Reason::NotAuthorized);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "whose certificate was revoked could not be looked up; all who signed their tokens sign in again");
+                    broker.end(|peer| with(peer, |c| c.self_signed), Reason::NotAuthorized);
+                }
+            }
         }
         Ended::Secret(id) => {
             let by_secret = |peer: &Peer| context(peer).is_some_and(|c| c.by_secret && matches!(&c.kind, Kind::Thing { .. }));
             broker.end(|peer| peer.thing == Some(id) && by_secret(peer), Reason::NotAuthorized);
         }
     }
+}
+
+async fn thing_of(house: &House, fingerprint: &CertificateFingerprint) -> Result<Option<ThingId>, store::Error> {
+    Ok(house.db.read().await?.certificate(fingerprint).await?.map(|row| row.certificate.thing))
+}
+
+async fn thing_is_there(house: &House, id: ThingId) -> Result<bool, store::Error> {
+    Ok(house.db.read().await?.thing_credential(id).await?.is_some())
 }
 
 /// Tenants that may hold a session of a thing.
@@ -75,6 +98,7 @@ async fn changed(house: &House, broker: &Arc<Broker<MqttHost>>, change: &Change)
     match change {
         Change::TenantRemoved(tenant) => {
             broker.end(|peer| peer.tenant == *tenant, Reason::AdministrativeAction);
+            broker.forget_retained(*tenant, |_| true);
             let removed = async {
                 let mut tx = house.db.begin().await?;
                 tx.delete_mqtt_sessions_of(*tenant).await?;

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use identity::{Credential, Origin, SignedIn, TenantChoice};
 use model::{
-    ApiKeyId, Caller, CertificateFingerprint, Denial, Error, Permission, Permissions, Principal, Thing, ThingId, ThingStatus, Timestamp,
+    ApiKeyId, Caller, CertificateFingerprint, Denial, Error, Permission, Permissions, Principal, TenantId, Thing, ThingId, ThingStatus,
+    Timestamp,
 };
 use mqtt::{ConnectRequest, Refusal};
 use uuid::Uuid;
@@ -61,7 +62,7 @@ fn secret<'a>(request: &ConnectRequest<'a>) -> Result<Option<&'a str>, Refusal> 
 async fn by_certificate(host: &MqttHost, der: &[u8], origin: &Origin) -> Result<Recognised, Error> {
     let (caller, thing) = host.house.things.recognise_certificate(der).await?;
     let caller = Caller { request: origin.request, address: origin.address, ..caller };
-    let context = Context { kind: thing_kind(thing), api_key: None, token: None, by_secret: false, caller };
+    let context = Context { kind: thing_kind(thing), api_key: None, token: None, by_secret: false, self_signed: false, caller };
     // Of several certificates each is known by itself, so that revoking one ends only its own sessions.
     let fingerprint = identity::certificate_fingerprint(der);
     let ends = host.house.identity.read_certificate_der(der).ok().map(|facts| facts.not_after);
@@ -76,7 +77,7 @@ async fn by_password(host: &MqttHost, username: &str, password: &str, origin: &O
     if !username.contains('@') && is_thing(host, username).await? {
         let credential = Credential::Thing { handle: username, secret: password };
         let signed_in = host.house.identity.sign_in(credential, TenantChoice::Home, origin).await?;
-        return from_thing(host, signed_in.caller, true, None, None).await;
+        return from_thing(host, signed_in.caller, Shown::Secret, None).await;
     }
     by_key(host, Some(username).filter(|name| name.contains('@')), password, origin).await
 }
@@ -87,7 +88,14 @@ async fn by_key(host: &MqttHost, login: Option<&str>, key: &str, origin: &Origin
         None => Credential::ApiKey { key },
     };
     let SignedIn { caller, api_key, .. } = host.house.identity.sign_in(credential, TenantChoice::Home, origin).await?;
-    Ok((member(caller, api_key, None), None, None))
+    let ends = key_ends(host, caller.tenant, api_key).await?;
+    Ok((member(caller, api_key, None), None, ends))
+}
+
+/// When an API key ends, if ever.
+async fn key_ends(host: &MqttHost, tenant: TenantId, key: Option<ApiKeyId>) -> Result<Option<Timestamp>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    Ok(host.house.db.read().await?.api_key(tenant, key).await?.ok_or(WRONG)?.expires)
 }
 
 /// Our own tokens, the dialects' tokens, and the token a thing signs by itself (then the user name is the thing's key or id).
@@ -98,10 +106,13 @@ async fn by_token(host: &MqttHost, username: Option<&str>, token: &str, origin: 
             Ok(caller) => {
                 let caller = Caller { request: origin.request, address: origin.address, ..caller };
                 let facts = facts(token);
-                return match caller.principal {
-                    Principal::Thing(_) => from_thing(host, caller, false, facts.token, facts.ends).await,
-                    _ => Ok((member(caller, None, facts.token), None, facts.ends)),
-                };
+                if let Principal::Thing(_) = caller.principal {
+                    return from_thing(host, caller, Shown::Token(facts.token), facts.ends).await;
+                }
+                // It ends with the key it was issued for.
+                let key_ends = key_ends(host, caller.tenant, facts.key).await?;
+                let ends = facts.ends.into_iter().chain(key_ends).min();
+                return Ok((member(caller, facts.key, facts.token), None, ends));
             }
             Err(Error::Unauthenticated { .. }) => {}
             Err(error) => return Err(error),
@@ -110,7 +121,7 @@ async fn by_token(host: &MqttHost, username: Option<&str>, token: &str, origin: 
     let Some(handle) = username else { return Err(WRONG) };
     let caller = identity.verify_thing_token(handle, token).await?;
     let ends = facts(token).ends;
-    from_thing(host, Caller { request: origin.request, address: origin.address, ..caller }, false, None, ends).await
+    from_thing(host, Caller { request: origin.request, address: origin.address, ..caller }, Shown::SelfSigned, ends).await
 }
 
 fn anonymous(host: &MqttHost, origin: &Origin) -> Result<Recognised, Error> {
@@ -122,23 +133,27 @@ fn anonymous(host: &MqttHost, origin: &Origin) -> Result<Recognised, Error> {
         request: origin.request,
         address: origin.address,
     };
-    Ok((Context { caller, kind: Kind::Anonymous, api_key: None, token: None, by_secret: false }, None, None))
+    Ok((Context { caller, kind: Kind::Anonymous, api_key: None, token: None, by_secret: false, self_signed: false }, None, None))
 }
 
 fn member(caller: Caller, api_key: Option<ApiKeyId>, token: Option<Uuid>) -> Context {
-    Context { caller, kind: Kind::Member, api_key, token, by_secret: false }
+    Context { caller, kind: Kind::Member, api_key, token, by_secret: false, self_signed: false }
 }
 
-async fn from_thing(
-    host: &MqttHost,
-    caller: Caller,
-    by_secret: bool,
-    token: Option<Uuid>,
-    ends: Option<Timestamp>,
-) -> Result<Recognised, Error> {
+/// What a thing showed.
+enum Shown {
+    Secret,
+    /// One of ours, by `jti`.
+    Token(Option<Uuid>),
+    SelfSigned,
+}
+
+async fn from_thing(host: &MqttHost, caller: Caller, shown: Shown, ends: Option<Timestamp>) -> Result<Recognised, Error> {
     let Principal::Thing(id) = caller.principal else { return Err(WRONG) };
     let thing = host.house.things.thing(&caller, &id.to_string()).await?;
-    Ok((Context { kind: thing_kind(thing), caller, api_key: None, token, by_secret }, None, ends))
+    let (by_secret, self_signed) = (matches!(shown, Shown::Secret), matches!(shown, Shown::SelfSigned));
+    let token = if let Shown::Token(id) = shown { id } else { None };
+    Ok((Context { kind: thing_kind(thing), caller, api_key: None, token, by_secret, self_signed }, None, ends))
 }
 
 fn thing_kind(thing: Thing) -> Kind {
@@ -168,19 +183,26 @@ fn is_token(text: &str) -> bool {
 struct TokenFacts {
     token: Option<Uuid>,
     ends: Option<Timestamp>,
+    key: Option<ApiKeyId>,
 }
 
-/// `jti` and `exp` of a token that was verified.
+/// `jti`, `exp` and the API key of a token that was verified.
 fn facts(token: &str) -> TokenFacts {
     #[derive(serde::Deserialize)]
     struct Claims {
         jti: Option<Uuid>,
         exp: Option<i64>,
+        heliograph: Option<Own>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Own {
+        key: Option<ApiKeyId>,
     }
     let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Option<Claims> = claims.and_then(|json| serde_json::from_slice(&json).ok());
     TokenFacts {
         token: claims.as_ref().and_then(|c| c.jti),
+        key: claims.as_ref().and_then(|c| c.heliograph.as_ref()?.key),
         ends: claims.and_then(|c| c.exp).and_then(|exp| Timestamp::from_second(exp).ok()),
     }
 }

@@ -30,12 +30,14 @@ pub(super) struct Context {
     pub caller: Caller,
     /// As what.
     pub kind: Kind,
-    /// The API key it showed.
+    /// The API key it showed, or for which the token it showed was issued.
     pub api_key: Option<ApiKeyId>,
     /// The token it showed, by `jti`.
     pub token: Option<Uuid>,
     /// Did it show the thing's secret?
     pub by_secret: bool,
+    /// Did it show a token that the thing signed itself?
+    pub self_signed: bool,
 }
 
 /// As what somebody is connected.

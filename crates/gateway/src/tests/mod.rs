@@ -1,6 +1,7 @@
 //! A whole gateway in this process, its clock set by hand.
 
 mod commands;
+mod endings;
 mod mqtt;
 
 use model::{Caller, Clock, ThingId, Timestamp};

@@ -1,0 +1,110 @@
+//! A credential that ends takes along what was opened with it, however indirectly; a thing that is gone leaves nothing behind.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use identity::{Credential, NewApiKey, Origin, SecretString, TenantChoice};
+use model::RequestId;
+use rustls::SignatureScheme;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use testkit::fleet::{ALICE, API_KEY};
+use testkit::mqtt::Client;
+
+use super::{Gateway, SECRET};
+
+fn origin() -> Origin {
+    Origin { address: None, label: None, request: RequestId(uuid::Uuid::nil()) }
+}
+
+/// The connection ends within a second of now.
+async fn ends_at_once(mut client: Client, what: &str) {
+    let begun = std::time::Instant::now();
+    client.ended(2).await;
+    assert!(begun.elapsed() < Duration::from_millis(1_900), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_made_for_an_api_key_ends_with_it() {
+    let gateway = Gateway::start().await;
+    let (identity, caller) = (gateway.running.house.identity.clone(), gateway.acme().await);
+    let signed_in = identity.sign_in(Credential::ApiKey { key: API_KEY }, TenantChoice::Home, &origin()).await.unwrap();
+    for profile in [&native::TOKENS, &flashlex::TOKENS] {
+        let token = identity.issue(&signed_in, profile, None).await.unwrap().token;
+        gateway.connect(profile.name, "a", &token).await.close().await;
+    }
+    let token = identity.issue(&signed_in, &native::TOKENS, None).await.unwrap().token;
+    let client = gateway.connect("k", "a", &token).await;
+    identity.delete_api_key(&caller, signed_in.api_key.unwrap()).await.unwrap();
+    ends_at_once(client, "a token of a removed key").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_that_runs_out_ends_its_connections() {
+    let gateway = Gateway::start().await;
+    let (identity, caller) = (gateway.running.house.identity.clone(), gateway.acme().await);
+    let expires = Some(gateway.now() + Duration::from_secs(1));
+    let new = NewApiKey { user: ALICE.id.parse().unwrap(), label: "short".to_owned(), key: None, expires };
+    let (_, key) = identity.create_api_key(&caller, new).await.unwrap();
+    let key: &str = identity::ExposeSecret::expose_secret(&key);
+    let signed_in = identity.sign_in(Credential::ApiKey { key }, TenantChoice::Home, &origin()).await.unwrap();
+    let token = identity.issue(&signed_in, &native::TOKENS, None).await.unwrap().token;
+    let (by_key, by_token) = (gateway.connect("key", "a", key).await, gateway.connect("token", "a", &token).await);
+    ends_at_once(by_key, "an expired key").await;
+    ends_at_once(by_token, "a token of an expired key").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_a_thing_signed_ends_with_its_certificate() {
+    let gateway = Gateway::start().await;
+    let (things, caller) = (gateway.running.house.things.clone(), gateway.acme().await);
+    let credentials = things::Credentials::RsaCertificate;
+    let new = things::NewThing { key: Some("signer".to_owned()), credentials, ..Default::default() };
+    let keys = things.provision(&caller, new).await.unwrap().keys.unwrap();
+    let pem = keys.private_key_pem.unwrap();
+    let key = any_supported_type(&PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let json = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let head = json(serde_json::json!({ "typ": "JWT", "alg": "RS256", "kid": "signer" }));
+    let exp = gateway.now().as_second() + 3_600;
+    let claims = json(serde_json::json!({ "exp": exp, "iss": "urn:thing:signer", "aud": "urn:flashlex:signer" }));
+    let signature = key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).unwrap().sign(format!("{head}.{claims}").as_bytes()).unwrap();
+    let token = format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode(signature));
+
+    let (signer, other) = (gateway.connect("signer", "signer", &token).await, gateway.connect("other", "dev-2", SECRET).await);
+    things.revoke_certificate(&caller, "signer", &keys.fingerprint).await.unwrap();
+    ends_at_once(signer, "a token signed with a revoked key").await;
+    other.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_thing_retained_goes_with_it() {
+    let gateway = Gateway::start().await;
+    let (things, caller) = (gateway.running.house.things.clone(), gateway.acme().await);
+    let mut thing = gateway.connect("truck-2", "dev-2", SECRET).await;
+    thing.writer.publish("things/dev-2/state", b"secret of the old one", 1, true).await.unwrap();
+    thing.reader.expect().await;
+    let mut alice = gateway.connect("alice", "a", API_KEY).await;
+    assert_eq!(alice.subscribe("things/+/state", 1).await, 1);
+    assert_eq!(alice.receive().await.1, "secret of the old one");
+
+    // A new name is not its end.
+    let change = things::ThingChange { name: Some("truck-22".to_owned()), ..Default::default() };
+    things.update(&caller, "dev-2", change).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(gateway.running.broker.stats().retained, 1);
+
+    things.deprovision(&caller, "dev-2").await.unwrap();
+    testkit::eventually("forgotten", 2, async || gateway.running.broker.stats().retained == 0).await;
+    let new = things::NewThing {
+        key: Some("dev-2".to_owned()),
+        credentials: things::Credentials::Secret,
+        secret: Some(SecretString::from(SECRET)),
+        ..Default::default()
+    };
+    things.provision(&caller, new).await.unwrap();
+    let mut successor = gateway.connect("truck-2", "dev-2", SECRET).await;
+    assert_eq!(successor.subscribe("things/dev-2/#", 1).await, 1);
+    successor.quiet(Duration::from_millis(200)).await;
+}
