@@ -189,6 +189,11 @@ impl Identity {
         Ok(())
     }
 
+    /// Could this be somebody's new password? For those who change more than that, and want to know before. Error: Invalid(password).
+    pub fn check_new_password(password: &SecretString) -> Result<()> {
+        Passwords::check_new(password.expose_secret())
+    }
+
     /// Sets a password; tokens and sessions of before end. Oneself (ask for the old one first: [`Self::change_password`]),
     /// the users of one's tenant alone, anyone for operators.
     pub async fn set_password(&self, caller: &Caller, id: UserId, password: &SecretString) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use identity::{Identity, SecretString};
 use model::{Caller, Error, Membership, Result, Role, Timestamp, User, normalize_email};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -193,11 +194,12 @@ pub(crate) struct Body {
 /// A user as it is to be, checked.
 #[derive(Debug)]
 pub(crate) struct Wish {
+    pub(crate) name: String,
     pub(crate) given_name: String,
     pub(crate) family_name: Option<String>,
     pub(crate) email: String,
     pub(crate) disabled: bool,
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<SecretString>,
     /// Absent: the role stays what it is.
     pub(crate) role: Option<Role>,
     pub(crate) fields: Fields,
@@ -247,16 +249,21 @@ impl Body {
         {
             return Err(Error::invalid("expires", "must be after from"));
         }
+        let password = self.password.filter(|p| !p.is_empty()).map(SecretString::from);
+        if let Some(password) = &password {
+            Identity::check_new_password(password)?;
+        }
         let (given_name, family_name) = match name.split_once(' ') {
             Some((given, family)) => (given.to_owned(), Some(family.trim().to_owned()).filter(|f| !f.is_empty())),
-            None => (name, None),
+            None => (name.clone(), None),
         };
         Ok(Wish {
+            name,
             given_name,
             family_name,
             email,
             disabled: self.disabled.unwrap_or(false),
-            password: self.password.filter(|p| !p.is_empty()),
+            password,
             role: self.privileges.as_deref().map(role),
             fields: Fields {
                 country,
@@ -312,7 +319,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((it.given_name.as_str(), it.family_name.as_deref(), it.email.as_str()), ("John", Some("van Doe"), "john@example.com"));
-        assert_eq!((it.role, it.disabled, it.password), (Some(Role::Writer), false, None));
+        assert_eq!((it.role, it.disabled, it.password.is_some()), (Some(Role::Writer), false, false));
         assert_eq!(Fields::of(None), Fields::default());
         let stored = it.fields.stored().unwrap();
         let profile = Profile { user: model::UserId(uuid::Uuid::nil()), fields: stored, updated: None, last_login: None };
@@ -335,6 +342,7 @@ mod tests {
             ("description", json!("x".repeat(1_025))),
             ("tags", json!({ "x": "y".repeat(1_025) })),
             ("privileges", json!([""])),
+            ("password", json!("short")),
             ("from", json!("tomorrow")),
             ("expires", json!("1e400")),
         ] {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use identity::{NewUser, UserChange};
 use model::{Error, Membership, PageRequest, Result, Role, User, UserId};
-use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::asking::Asking;
@@ -56,7 +55,7 @@ pub(crate) async fn create(app: &Shared, asking: &Asking, body: &[u8]) -> Result
     let _one_at_a_time = app.people.lock().await;
     let new = NewUser {
         email: wish.email,
-        password: wish.password.map(SecretString::from),
+        password: wish.password,
         given_name: Some(wish.given_name),
         family_name: wish.family_name,
         membership: Some((asking.caller.tenant, wish.role.unwrap_or(Role::Reader))),
@@ -106,7 +105,9 @@ async fn make_so(app: &Shared, asking: &Asking, user: &User, membership: &Member
     }
     let fields = fields.stored()?;
     things::check_profile(&fields)?;
-    let name = |name: &Option<String>, wish: Option<String>| (*name != wish).then_some(wish);
+    // A name that is shown in place of a missing one (the address) is none when it comes back.
+    let renamed = wish.name != crate::people::name(user);
+    let name = |name: &Option<String>, wish: Option<String>| (renamed && *name != wish).then_some(wish);
     let change = UserChange {
         email: (user.email != wish.email).then_some(wish.email),
         given_name: name(&user.given_name, Some(wish.given_name)),
@@ -114,14 +115,23 @@ async fn make_so(app: &Shared, asking: &Asking, user: &User, membership: &Member
         disabled: (user.disabled != wish.disabled).then_some(wish.disabled),
         ..UserChange::default()
     };
-    if change.email.is_some() || change.given_name.is_some() || change.family_name.is_some() || change.disabled.is_some() {
-        app.identity.update_user(caller, user.id, change).await?;
-    }
-    if let Some(role) = wish.role.filter(|role| *role != membership.role && !(*role == Role::Writer && membership.role == Role::User)) {
+    let account = change.email.is_some() || change.given_name.is_some() || change.family_name.is_some() || change.disabled.is_some();
+    let role = wish.role.filter(|role| *role != membership.role && !(*role == Role::Writer && membership.role == Role::User));
+    // What may be refused comes first, and is undone when what follows is; the rest was checked before.
+    if let Some(role) = role {
         app.identity.change_role(caller, user.id, role).await?;
     }
+    // A password needs the same reach as the account, so it asks for that here.
+    if (account || wish.password.is_some())
+        && let Err(refused) = app.identity.update_user(caller, user.id, change).await
+    {
+        if role.is_some() {
+            app.identity.change_role(caller, user.id, membership.role).await?;
+        }
+        return Err(refused);
+    }
     if let Some(password) = wish.password {
-        app.identity.set_password(caller, user.id, &SecretString::from(password)).await?;
+        app.identity.set_password(caller, user.id, &password).await?;
     }
     app.things.set_profile(caller, user.id, &fields).await
 }
