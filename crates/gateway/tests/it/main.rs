@@ -6,6 +6,7 @@
 //! - [`commands`]: the command line's promises.
 //! - [`flashlex`], [`native`]: each API as its users meet it.
 //! - [`flash_payments`]: GraphQL.
+//! - [`flotas`]: the fleet API, its trackers and its back ends.
 //! - [`openid`]: the OpenID provider through other people's clients.
 //! - [`open_iot`]: Open IoT Service Platform: tokens, users and accounts.
 //! - [`clients`]: other people's devices and tools.
@@ -16,6 +17,7 @@ mod commands;
 mod crash;
 mod flash_payments;
 mod flashlex;
+mod flotas;
 mod isolation;
 mod native;
 mod open_iot;
