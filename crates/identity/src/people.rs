@@ -18,6 +18,8 @@ use crate::{AuditEvent, Change, Identity, NewUser, Origin, check_attributes, sec
 const ACTIVATE: &str = "activate";
 const RESET: &str = "reset";
 const VALID: SignedDuration = SignedDuration::from_mins(60);
+/// How long a registration keeps its address for itself.
+const WAITS: SignedDuration = SignedDuration::from_hours(7 * 24);
 const LETTERS: usize = 16;
 const MAILS_AN_HOUR: u64 = 20;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -50,7 +52,8 @@ pub struct Profile {
 /// Is a password hard enough to guess for a service that is open to everybody?
 pub fn check_strength(password: &str) -> Result<()> {
     Passwords::check_new(password)?;
-    let kinds: [(fn(char) -> bool, u32); 5] = [
+    type Kind = fn(char) -> bool;
+    let kinds: [(Kind, u32); 5] = [
         (|c| c.is_ascii_lowercase(), 26),
         (|c| c.is_ascii_uppercase(), 26),
         (|c| c.is_ascii_digit(), 10),
@@ -80,7 +83,8 @@ impl Identity {
         self.inner.limiter.admit(origin.address)?;
         // Each registration costs its address something: mail to strangers must not be had for nothing.
         self.inner.limiter.fail_address(origin.address);
-        let waiting = self.hash_new(Some(password)).await?;
+        let until = self.clock().now().checked_add(WAITS).map_err(Error::internal)?;
+        let waiting = self.hash_new(Some(password)).await?.map(|hash| (hash, until));
         let mut tx = self.inner.db.begin().await?;
         self.insert_user(&mut tx, &user, None).await?;
         let kept = UserAttributes { attributes: profile.attributes, terms: profile.terms, waiting };
@@ -160,7 +164,7 @@ impl Identity {
         user.updated = self.clock().now();
         tx.update_user(&user).await?;
         if let Some(mut kept) = tx.user_attributes(user.id).await?
-            && let Some(waiting) = kept.waiting.take()
+            && let Some((waiting, _)) = kept.waiting.take()
         {
             tx.set_user_password(user.id, Some(&waiting), self.clock().now()).await?;
             tx.set_user_attributes(user.id, &kept).await?;
@@ -275,9 +279,10 @@ impl Identity {
         Ok(())
     }
 
-    /// Forgets mailed secrets, refresh tokens and counts that are over.
+    /// Forgets mailed secrets, refresh tokens and counts that are over, and users who never proved their address.
     pub(crate) async fn prune_people(&self, now: Timestamp) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
+        tx.prune_unproved(now).await?;
         tx.prune_user_secrets(now, now.checked_sub(HOUR).unwrap_or(now)).await?;
         Ok(tx.commit().await?)
     }

@@ -136,7 +136,7 @@ impl Identity {
         if let Some(standing) = self.inner.directory.user_by_login(login).await?
             && standing.record.password.is_none()
         {
-            waiting = self.inner.db.read().await?.user_attributes(standing.record.user.id).await?.and_then(|a| a.waiting);
+            waiting = self.inner.db.read().await?.user_attributes(standing.record.user.id).await?.and_then(|a| a.waiting).map(|w| w.0);
         }
         let unproved = waiting.is_some();
         let standing = self.by_password(login, password, waiting, origin).await?;

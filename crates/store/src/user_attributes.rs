@@ -8,9 +8,12 @@ use crate::db::{Tx, from_json, micros, timestamp, to_json};
 use crate::error::Error;
 
 sql! {
-    GET = "select attributes, terms, waiting from user_attributes where user_id = $1";
-    SET = "insert into user_attributes (user_id, attributes, terms, waiting) values ($1, $2, $3, $4) \
-           on conflict (user_id) do update set attributes = excluded.attributes, terms = excluded.terms, waiting = excluded.waiting";
+    GET = "select attributes, terms, waiting, waits_until from user_attributes where user_id = $1";
+    SET = "insert into user_attributes (user_id, attributes, terms, waiting, waits_until) values ($1, $2, $3, $4, $5) \
+           on conflict (user_id) do update set attributes = excluded.attributes, terms = excluded.terms, waiting = excluded.waiting, \
+           waits_until = excluded.waits_until";
+    PRUNE_UNPROVED = "delete from user_account where password is null and id in (select a.user_id from user_attributes a where a.waits_until < $1 \
+                      and not exists (select 1 from membership m where m.user_id = a.user_id) limit 1000)";
     COUNT_MAIL = "insert into mail_allowance (email, since, sent) values ($1, $2, 1) on conflict (email) do update set \
                   since = case when mail_allowance.since <= $3 then excluded.since else mail_allowance.since end, \
                   sent = case when mail_allowance.since <= $3 then 1 else mail_allowance.sent + 1 end returning since, sent";
@@ -30,7 +33,7 @@ sql! {
 }
 
 row! {
-    struct AttributesRow { attributes: String, terms: bool, waiting: Option<String> }
+    struct AttributesRow { attributes: String, terms: bool, waiting: Option<String>, waits_until: Option<i64> }
 }
 row! {
     struct AllowanceRow { since: i64, sent: i64 }
@@ -49,8 +52,8 @@ pub struct UserAttributes {
     pub attributes: serde_json::Map<String, serde_json::Value>,
     /// Terms and conditions accepted?
     pub terms: bool,
-    /// The hash (PHC string) of the password chosen at registration, until the address is proved.
-    pub waiting: Option<String>,
+    /// The hash (PHC string) of the password chosen at registration, until the address is proved, and when that must be.
+    pub waiting: Option<(String, Timestamp)>,
 }
 
 /// A secret that was mailed to a user.
@@ -84,12 +87,14 @@ impl Tx {
     pub async fn user_attributes(&mut self, user: UserId) -> Result<Option<UserAttributes>, Error> {
         let Some(row) = fetch_optional!(self, AttributesRow, sql::GET, user.uuid())? else { return Ok(None) };
         let attributes = from_json("user_attributes", "attributes", &row.attributes)?;
-        Ok(Some(UserAttributes { attributes, terms: row.terms, waiting: row.waiting }))
+        let until = row.waits_until.map(|at| timestamp("user_attributes", "waits_until", at)).transpose()?;
+        Ok(Some(UserAttributes { attributes, terms: row.terms, waiting: row.waiting.zip(until) }))
     }
 
     /// Keeps what the user says of itself.
     pub async fn set_user_attributes(&mut self, user: UserId, a: &UserAttributes) -> Result<(), Error> {
-        execute!(self, sql::SET, user.uuid(), to_json(&a.attributes), a.terms, &a.waiting)?;
+        let (waiting, until) = a.waiting.as_ref().map(|(hash, until)| (hash.as_str(), micros(*until))).unzip();
+        execute!(self, sql::SET, user.uuid(), to_json(&a.attributes), a.terms, waiting, until)?;
         Ok(())
     }
 
@@ -149,6 +154,11 @@ impl Tx {
     /// Ends a family of refresh tokens.
     pub async fn delete_refresh_family(&mut self, family: Uuid) -> Result<u64, Error> {
         Ok(execute!(self, sql::DELETE_FAMILY, family)?)
+    }
+
+    /// Removes users who have not proved their address in time and belong nowhere.
+    pub async fn prune_unproved(&mut self, now: Timestamp) -> Result<u64, Error> {
+        Ok(execute!(self, sql::PRUNE_UNPROVED, micros(now))?)
     }
 
     /// Forgets what is over: mailed secrets, refresh tokens, counts of mails begun before `mails`.

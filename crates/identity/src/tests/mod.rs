@@ -3,6 +3,7 @@
 mod admin;
 mod attacks;
 mod credentials;
+mod people;
 mod pki;
 mod provisioning;
 mod registering;

@@ -4,8 +4,10 @@ create table user_attributes (
     user_id blob primary key references user_account (id) on delete cascade,
     attributes text not null,   -- JSON object
     terms integer not null,     -- terms and conditions accepted?
-    waiting text                -- PHC string of the password chosen at registration, until the address is proved
+    waiting text,               -- PHC string of the password chosen at registration, until the address is proved
+    waits_until integer         -- a user who has not proved its address by then, and belongs nowhere, goes
 ) strict;
+create index user_attributes_waits on user_attributes (waits_until);
 
 create table mail_allowance (
     email text primary key,
