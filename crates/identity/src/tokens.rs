@@ -12,7 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{DecodingKey, Header, Validation};
-use model::{ApiKeyId, Caller, Error, Permission, Permissions, Principal, RequestId, Result, Role, SessionId, TenantId, ThingId, UserId};
+use model::{
+    ApiKeyId, Caller, Error, Grant, Permission, Permissions, Principal, RequestId, Result, Role, SessionId, TenantId, ThingId, UserId,
+};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -141,9 +143,13 @@ impl Tokens {
 }
 
 impl Identity {
-    /// A token of this profile for whoever signed in.
+    /// A token of this profile for whoever signed in. Error: Forbidden for a client without the grant `client_credentials`.
     pub async fn issue(&self, signed_in: &SignedIn, profile: &TokenProfile, label: Option<&str>) -> Result<IssuedToken> {
         let caller = &signed_in.caller;
+        // Its secret proves who asks for its users' tokens; that alone makes it nobody in the tenant.
+        if signed_in.client.as_ref().is_some_and(|client| !client.grants.contains(&Grant::ClientCredentials)) {
+            return Err(Error::Forbidden(model::Denial::Rule("this client may not use the grant client_credentials")));
+        }
         let public_url = self.public_url();
         let mint = Mint { caller, profile, key: signed_in.api_key, session: None };
         let issued = self

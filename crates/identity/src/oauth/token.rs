@@ -135,7 +135,9 @@ impl Identity {
         }
         let scope = granted_scope(&known.client, request.params.get("scope"))?;
         let scope: Vec<_> = scope.into_iter().filter(|s| s != "openid" && s != "offline_access").collect();
-        let caller = Caller { permissions: bounded(signed_in.caller.permissions, &scope, true), ..signed_in.caller };
+        // Who has permissions registered and asks for none of them gets none.
+        let permissions = bounded(signed_in.caller.permissions, &scope, !names_permissions(&known.client.scopes));
+        let caller = Caller { permissions, ..signed_in.caller };
         let claims = access_claims(realm, &known.client, None, None, &scope);
         let minted = self.mint(&Mint { caller: &caller, profile: &realm.profile, key: None, session: None }, |_, _, _| claims).await?;
         let expires_in = minted.expires.as_second() - minted.issued.as_second();
@@ -272,7 +274,10 @@ impl Identity {
         let standing = self.inner.directory.user(session.user).await?.ok_or_else(wrong)?;
         let permitted = Self::session_permissions(&session, &standing);
         let Some(permissions) = permitted else { return Err(wrong()) };
-        let scope = narrower.unwrap_or_else(|| session.scope.split(' ').map(str::to_owned).collect());
+        let granted: Vec<String> = session.scope.split(' ').map(str::to_owned).collect();
+        // By what was granted first: a narrower scope that names no permission is not a wider one.
+        let permissions = bounded(permissions, &granted, realm.keycloak);
+        let scope = narrower.unwrap_or(granted);
         let now = self.clock().now();
         let refresh = if known.client.grants.contains(&Grant::RefreshToken) {
             let token = URL_SAFE_NO_PAD.encode(secret::random::<32>());
@@ -333,6 +338,10 @@ fn bounded(permissions: Permissions, scope: &[String], all_if_silent: bool) -> P
     if named.is_empty() && all_if_silent { permissions } else { permissions.intersect(Permissions::of(&named)) }
 }
 
+fn names_permissions(scope: &[String]) -> bool {
+    scope.iter().any(|s| s.parse::<model::Permission>().is_ok())
+}
+
 pub(super) fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
@@ -384,6 +393,18 @@ mod tests {
         assert!(!verifier_fits(challenge, &verifier.replace('d', "e")));
         assert!(!verifier_fits(challenge, "short"));
         assert!(!verifier_fits(challenge, challenge));
+    }
+
+    #[test]
+    fn a_narrower_scope_is_never_a_wider_one() {
+        use model::Permission::{MessageRead, ThingRead, ThingWrite};
+        let scope = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let user = Permissions::of(&[ThingRead, ThingWrite, MessageRead]);
+        assert_eq!(bounded(user, &scope("openid thing:read"), true), Permissions::of(&[ThingRead]));
+        assert_eq!(bounded(user, &scope("openid"), true), user);
+        assert_eq!(bounded(user, &scope("openid"), false), Permissions::NONE);
+        assert_eq!(bounded(bounded(user, &scope("openid thing:read"), true), &scope("openid"), true), Permissions::of(&[ThingRead]));
+        assert!(names_permissions(&scope("openid thing:read")) && !names_permissions(&scope("openid email")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{ExposeSecret as _, NewApiKey, NewClient, UserChange, hash_secret};
 
 both! {
     one_refusal_for_every_reason a_user_signs_in_by_either_name failures_are_limited_per_account failures_are_limited_per_address
-    a_remembered_password_is_dropped_on_change api_keys_open_one_tenant client_secrets thing_secrets a_tenant_is_chosen
+    a_remembered_password_is_dropped_on_change api_keys_open_one_tenant client_secrets a_client_acts_for_itself_only_if_it_may thing_secrets a_tenant_is_chosen
     every_try_is_on_the_trail
 }
 
@@ -201,6 +201,28 @@ async fn client_secrets(house: House) {
     }
     assert_refused(sign_in("weak", "guess".into()).await);
     assert!(matches!(sign_in("weak", "s3cret".into()).await, Err(Error::TooMany { .. })));
+}
+
+/// A client that only signs people in has a secret too, but it is no way to tokens of its own.
+async fn a_client_acts_for_itself_only_if_it_may(house: House) {
+    let acme = house.tenant("acme").await;
+    let caller = house.identity.operator_caller(acme.id);
+    for (id, grants, may) in [
+        ("back-end", vec![Grant::ClientCredentials], true),
+        ("web", vec![Grant::AuthorizationCode, Grant::RefreshToken], false),
+        ("tv", vec![Grant::DeviceCode], false),
+        ("nothing", Vec::new(), false),
+    ] {
+        let redirect_uris = vec!["https://app.example/cb".to_owned()];
+        let new = NewClient { id: Some(id.into()), grants, redirect_uris, scopes: vec!["openid".into()], ..NewClient::default() };
+        let (_, text) = house.identity.create_client(&caller, new).await.unwrap();
+        let text = text.unwrap();
+        let credential = Credential::Client { id, secret: text.expose_secret() };
+        let signed_in = house.identity.sign_in(credential, TenantChoice::Home, &origin()).await.unwrap();
+        let issued = house.identity.issue(&signed_in, &ED, None).await;
+        assert_eq!(issued.is_ok(), may, "{id}");
+        assert!(may || matches!(issued, Err(Error::Forbidden(_))), "{id}");
+    }
 }
 
 pub(super) fn thing(tenant: &Tenant, key: &str) -> Thing {

@@ -197,7 +197,12 @@ async fn tokens_end_with_what_they_came_from(house: House) {
     let (api_key, _) = house.identity.create_api_key(&caller, new).await.unwrap();
     let signed_in = house.identity.sign_in(Credential::ApiKey { key }, TenantChoice::Home, &origin()).await.unwrap();
     let by_key = house.identity.issue(&signed_in, &RS, None).await.unwrap().token;
-    let new = NewClient { id: Some("backend".into()), secret: Some(secret("0123456789abcdef")), ..NewClient::default() };
+    let new = NewClient {
+        id: Some("backend".into()),
+        secret: Some(secret("0123456789abcdef")),
+        grants: vec![model::Grant::ClientCredentials],
+        ..NewClient::default()
+    };
     house.identity.create_client(&caller, new).await.unwrap();
     let credential = Credential::Client { id: "backend", secret: "0123456789abcdef" };
     let signed_in = house.identity.sign_in(credential, TenantChoice::Home, &origin()).await.unwrap();
