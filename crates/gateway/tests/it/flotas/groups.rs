@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::both_engines;
 
-use super::{alice, carol, error, rita, start};
+use super::{alice, carol, error, rita, start, start_on};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_groups_life() {
-    let gateway = start().await;
+async fn a_groups_life(url: Option<String>) {
+    let gateway = start_on(url).await;
     let alice = alice(&gateway).await;
     let empty = alice.get("/api/groups").await.expect(200).json();
     assert_eq!((&empty["groups"], &empty["error"]), (&json!([]), &Value::Null));
@@ -116,3 +116,5 @@ async fn others() {
     let _ = carol.post("/api/groups", &json!({ "name": "ours" })).await.expect(201);
     assert_eq!(alice.get(&path).await.json()["name"], "ours");
 }
+
+both_engines!(a_groups_story, super::a_groups_life);

@@ -30,7 +30,12 @@ fn fleet() -> String {
 }
 
 async fn start() -> Gateway {
-    Gateway::builder().provision(&fleet()).start().await
+    start_on(None).await
+}
+
+/// On PostgreSQL when there is a URL, else on SQLite.
+async fn start_on(url: Option<String>) -> Gateway {
+    Gateway::builder().provision(&fleet()).store(url).start().await
 }
 
 /// Gets a token; requests with it.

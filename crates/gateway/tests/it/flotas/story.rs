@@ -6,9 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use testkit::fleet::{ALICE, API_KEY, FLEET};
-use testkit::{Auth, Gateway};
+use testkit::{Auth, Gateway, both_engines};
 
-use super::{alice, error, rita, signed_in, start};
+use super::{alice, error, rita, signed_in, start, start_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_as_documented() {
@@ -86,9 +86,8 @@ async fn devices_as_documented() {
     assert_eq!(error(&alice.get("/api/devices/nothing").await.expect(404)), "Device not found");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_are_counted_and_kept() {
-    let mut gateway = start().await;
+async fn calls_are_counted_and_kept(url: Option<String>) {
+    let mut gateway = start_on(url).await;
     let (alice, rita) = (alice(&gateway).await, rita(&gateway).await);
     let counts = |answer: Value| (answer["apiUsage"].as_u64().unwrap(), answer["apiDailyUsage"].as_u64().unwrap());
     for n in 1..=3 {
@@ -118,3 +117,5 @@ async fn a_day_is_used_up() {
     gateway.advance(Duration::from_secs(12 * 3600));
     let _ = alice.get("/api/groups").await.expect(200);
 }
+
+both_engines!(calls, super::calls_are_counted_and_kept);

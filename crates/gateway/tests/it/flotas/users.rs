@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testkit::both_engines;
 use testkit::fleet::{ALICE, CAROL, RITA};
 
-use super::{BEA, RITAS_KEY, alice, carol, error, rita, signed_in, start};
+use super::{BEA, RITAS_KEY, alice, carol, error, rita, signed_in, start, start_on};
 
 fn john() -> Value {
     json!({ "name": "John Doe", "email": "John@Example.com", "country": "USA", "timeZone": "America/New_York", "description": "drives at night",
@@ -13,9 +14,8 @@ fn john() -> Value {
         "from": "2026-01-01T00:00:00Z", "expires": "2026-12-31T23:59:59Z", "password": "john types it every day" })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_users_life() {
-    let gateway = start().await;
+async fn a_users_life(url: Option<String>) {
+    let gateway = start_on(url).await;
     let (http, alice) = (gateway.http(), alice(&gateway).await);
     let made = alice.post("/api/users", &john()).await.expect(201).json();
     let id = made["id"].as_str().unwrap().to_owned();
@@ -198,3 +198,5 @@ async fn countries_and_time_zones() {
     let zones = rita.get("/api/users/TimeZones").await.expect(200).json();
     assert_eq!(zones["timeZones"]["America/Bogota"], "UTC-05:00");
 }
+
+both_engines!(a_users_story, super::a_users_life);
