@@ -228,12 +228,13 @@ async fn logout_form(State(here): State<Here>, origin: Origin, headers: HeaderMa
 impl Here {
     /// OpenID Connect RP-Initiated Logout 1.0: ends the browser's session; goes on to a registered address only.
     async fn log_out(&self, params: &Params, headers: &HeaderMap) -> Response {
-        let client = match (params.get("id_token_hint"), params.get("client_id")) {
+        let (client, hinted) = match (params.get("id_token_hint"), params.get("client_id")) {
             (Some(hint), named) => {
-                self.identity.client_of_id_token(&self.face.realm, hint).await.filter(|c| named.is_none_or(|id| id == c.id))
+                let read = self.identity.read_id_token_hint(&self.face.realm, hint).await;
+                read.filter(|(c, _)| named.is_none_or(|id| id == c.id)).unzip()
             }
-            (None, Some(id)) => self.identity.registered_client(id).await,
-            (None, None) => None,
+            (None, Some(id)) => (self.identity.registered_client(id).await, None),
+            (None, None) => (None, None),
         };
         let target = match (params.get("post_logout_redirect_uri"), &client) {
             (Some(uri), Some(client)) if client.redirect_uris.iter().any(|known| known == uri) => Some(uri),
@@ -243,8 +244,8 @@ impl Here {
             (None, _) => None,
         };
         let login: Option<Login> = pages::login_of(&self.identity, headers).await.ok().flatten();
-        // Without a hint that is ours anybody's link could sign a person out: ask.
-        if login.is_some() && params.get("id_token_hint").is_none() {
+        // Without a hint that tells of this very person anybody's link could sign a person out: ask.
+        if login.as_ref().is_some_and(|login| hinted != Some(login.user)) {
             return pages::confirm_logout(client.as_ref().map(|c| c.id.as_str()), target, params.get("state"));
         }
         if let Some(login) = login

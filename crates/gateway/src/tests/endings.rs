@@ -108,3 +108,57 @@ async fn what_a_thing_retained_goes_with_it() {
     assert_eq!(successor.subscribe("things/dev-2/#", 1).await, 1);
     successor.quiet(Duration::from_millis(200)).await;
 }
+
+/// Signed in at the pages; the cookie.
+async fn browser(gateway: &Gateway, person: testkit::fleet::Person) -> String {
+    let form = format!("email={}&password={}&next=/", person.email.replace('@', "%40"), person.password.replace(' ', "+"));
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let answer = gateway.http().send(reqwest::Method::POST, "/console/login", &headers, Some(form.into())).await;
+    answer.header("set-cookie").unwrap_or_else(|| panic!("{answer}")).split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_link_signs_nobody_out() {
+    let gateway = Gateway::start().await;
+    let cookie = browser(&gateway, ALICE).await;
+    let get = async |path: &str| gateway.http().send(reqwest::Method::GET, path, &[("cookie", &cookie)], None).await;
+    assert_eq!(get("/console/sessions").await.status, 200);
+    // Carol's own id token is one of ours, but says nothing about who sits here.
+    let carols = id_token(&gateway, testkit::fleet::CAROL).await;
+    for hint in ["x", "", "a.b.c", carols.as_str()] {
+        let asked = get(&format!("/oauth2/logout?id_token_hint={hint}")).await;
+        assert_eq!(asked.status, 200, "{hint}");
+        assert!(asked.text().contains("Sign out?"), "{hint} {asked}");
+        assert_eq!(get("/console/sessions").await.status, 200, "{hint}");
+    }
+    let alices = id_token(&gateway, ALICE).await;
+    assert!(get(&format!("/oauth2/logout?id_token_hint={alices}")).await.text().contains("You are signed out"));
+    assert_eq!(get("/console/sessions").await.status, 303);
+}
+
+/// An id token of somebody, by a client of its tenant.
+async fn id_token(gateway: &Gateway, person: testkit::fleet::Person) -> String {
+    let identity = &gateway.running.house.identity;
+    let tenant = if person.id == ALICE.id { testkit::fleet::ACME } else { testkit::fleet::GLOBEX };
+    let operator = identity.operator_caller(tenant.parse().unwrap());
+    let id = format!("app-{}", person.id);
+    let new = identity::NewClient {
+        id: Some(id.clone()),
+        secret: Some(SecretString::from("a secret of the app")),
+        grants: vec![model::Grant::AuthorizationCode],
+        redirect_uris: vec!["https://app.example/cb".to_owned()],
+        scopes: vec!["openid".to_owned()],
+        ..Default::default()
+    };
+    identity.create_client(&operator, new).await.unwrap();
+    let cookie = browser(gateway, person).await;
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("cookie", cookie.as_str())];
+    let form = format!("client_id={id}&response_type=code&scope=openid&consent=allow");
+    let answer = gateway.http().send(reqwest::Method::POST, "/oauth2/authorize", &headers, Some(form.into())).await;
+    let location = answer.header("location").unwrap_or_else(|| panic!("{answer}")).to_owned();
+    assert_eq!(answer.status, 303, "{answer}");
+    let code = location.split(['?', '&']).find_map(|p| p.strip_prefix("code=")).unwrap();
+    let form = format!("grant_type=authorization_code&client_id={id}&client_secret=a+secret+of+the+app&code={code}");
+    let answer = gateway.http().send(reqwest::Method::POST, "/oauth2/token", &headers[..1], Some(form.into())).await;
+    answer.json()["id_token"].as_str().unwrap().to_owned()
+}

@@ -285,11 +285,13 @@ impl Identity {
         Ok(())
     }
 
-    /// The client an id token was made for (`id_token_hint`), expired or not; its signature and issuer must be ours.
-    pub async fn client_of_id_token(&self, realm: &Realm, token: &str) -> Option<Client> {
+    /// The client an id token was made for (`id_token_hint`) and whom it tells of, expired or not; its signature and issuer must be
+    /// ours.
+    pub async fn read_id_token_hint(&self, realm: &Realm, token: &str) -> Option<(Client, UserId)> {
         let claims = self.read_id_token(token, &realm.issuer(&self.public_url())).await.ok()?;
         let id = claims.get("aud")?.as_str()?.to_owned();
-        Some(self.inner.directory.client(&id).await.ok()??.client.clone())
+        let user = claims.get("sub")?.as_str()?.parse().ok()?;
+        Some((self.inner.directory.client(&id).await.ok()??.client.clone(), user))
     }
 
     /// A registered client, for a logout that names it.
