@@ -68,7 +68,13 @@ async fn member(db: &Db, tenant: TenantId, n: u128) -> UserId {
 }
 
 fn group(n: u128, name: &str) -> GroupRecord {
-    GroupRecord { id: Uuid::from_u128(n), name: name.to_owned(), description: Some("of the north".to_owned()), created: at(5), updated: at(5) }
+    GroupRecord {
+        id: Uuid::from_u128(n),
+        name: name.to_owned(),
+        description: Some("of the north".to_owned()),
+        created: at(5),
+        updated: at(5),
+    }
 }
 
 async fn a_group_keeps_the_order_of_its_things(db: Db) {

@@ -16,7 +16,7 @@ async fn a_device_that_is_there_takes_it() {
     with_secret(&gateway).await;
     let alice = alice(&gateway).await;
     let login = Options::new("tracker").login("dev-1", SECRET).level(5);
-    let mut tracker = Client::connect(&gateway.mqtt(), &login).await;
+    let mut tracker = Client::connect(gateway.mqtt(), &login).await;
     assert_eq!(tracker.subscribe("commands/dev-1", 1).await, 1);
     for foreign in ["commands/dev-9", "commands/#", "positions/dev-9"] {
         assert_eq!(tracker.subscribe(foreign, 1).await, 0x87, "{foreign}");
@@ -35,7 +35,7 @@ async fn a_device_that_is_there_takes_it() {
     }
     // A back end on MQTT may do the same.
     let key = testkit::fleet::API_KEY;
-    let mut back_end = Client::connect(&gateway.mqtt(), &Options::new("b").login(ALICE.email, key).level(5)).await;
+    let mut back_end = Client::connect(gateway.mqtt(), &Options::new("b").login(ALICE.email, key).level(5)).await;
     assert_eq!(back_end.publish("commands/dev-1", b"by mqtt", 1).await, 0);
     assert_eq!(tracker.receive().await.1, &b"by mqtt"[..]);
 }
@@ -51,7 +51,7 @@ async fn a_device_that_is_away_gets_it_later() {
     assert!(error(&answer).contains("stays queued"), "{answer}");
     assert_eq!(answer.json()["apiUsage"], 1);
     let login = Options::new("tracker").login("dev-1", SECRET);
-    let mut tracker = Client::connect(&gateway.mqtt(), &login).await;
+    let mut tracker = Client::connect(gateway.mqtt(), &login).await;
     assert_eq!(tracker.subscribe("commands/dev-1", 1).await, 1);
     assert_eq!(tracker.receive().await.1, &b"engine_stop"[..]);
 }

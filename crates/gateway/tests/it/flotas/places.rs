@@ -10,7 +10,7 @@ use super::{SECRET, alice, carol, day, error, rita, start, with_secret};
 
 async fn tracker(gateway: &Gateway) -> Client {
     with_secret(gateway).await;
-    Client::connect(&gateway.mqtt(), &Options::new("tracker").login("dev-1", SECRET).level(5)).await
+    Client::connect(gateway.mqtt(), &Options::new("tracker").login("dev-1", SECRET).level(5)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
