@@ -9,6 +9,7 @@ mod error;
 mod login;
 mod objects;
 mod pace;
+mod places;
 mod playground;
 mod schema;
 mod socket;
@@ -38,12 +39,13 @@ struct Shared {
     app: App,
     schema: schema::Schema,
     pace: Arc<pace::Pace>,
+    places: places::Places,
 }
 
 /// `/` and `/graphql`, and the playground's files.
 pub fn router(app: App) -> Router {
     let pace = Arc::new(pace::Pace::new(app.identity.clock().clone()));
-    let shared = Shared { schema: schema::build(), app, pace };
+    let shared = Shared { schema: schema::build(), app, pace, places: places::Places::default() };
     let endpoint = || get(transport::get).post(transport::post).options(transport::preflight);
     Router::new().route("/", endpoint()).route("/graphql", endpoint()).merge(playground::router()).with_state(shared)
 }

@@ -273,17 +273,24 @@ pub(crate) struct Live;
 #[Subscription]
 impl Live {
     /// Messages as they are stored: of one thing, or of every thing of the tenant. A reader that falls behind is told so and ended.
+    /// The subscription ends with its token.
     async fn messages(
         &self,
         ctx: &Context<'_>,
         thing: Option<ID>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Message>> + use<>> {
-        let things = &asking(ctx)?.shared.app.things;
-        let live = things.live(&caller(ctx).await?, thing.as_ref().map(|id| id.as_str())).await.map_err(refuse)?;
-        Ok(futures_util::stream::unfold(Some(live), |live| async {
-            let mut live = live?;
+        let asking = asking(ctx)?.clone();
+        let caller = asking.caller().await.map_err(refuse)?;
+        let place = asking.shared.places.take(caller.tenant).map_err(refuse)?;
+        let live = asking.shared.app.things.live(&caller, thing.as_ref().map(|id| id.as_str())).await.map_err(refuse)?;
+        Ok(futures_util::stream::unfold(Some((live, asking, place)), |state| async {
+            let (mut live, asking, place) = state?;
             match live.next().await? {
-                Ok(message) => Some((Ok(message.into()), Some(live))),
+                Ok(message) => match asking.caller().await.and_then(|now| now.require(model::Permission::MessageRead)) {
+                    Ok(()) => Some((Ok(message.into()), Some((live, asking, place)))),
+                    // The token has ended since, or may no longer read.
+                    Err(error) => Some((Err(refuse(error)), None)),
+                },
                 Err(_) => Some((
                     Err(refuse(model::Error::unavailable(
                         "this subscription fell behind; ask for the messages missed and subscribe again",

@@ -12,6 +12,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use testkit::fleet::{ALICE, API_KEY};
 use testkit::mqtt::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Gateway, SECRET};
 
@@ -161,4 +162,93 @@ async fn id_token(gateway: &Gateway, person: testkit::fleet::Person) -> String {
     let form = format!("grant_type=authorization_code&client_id={id}&client_secret=a+secret+of+the+app&code={code}");
     let answer = gateway.http().send(reqwest::Method::POST, "/oauth2/token", &headers[..1], Some(form.into())).await;
     answer.json()["id_token"].as_str().unwrap().to_owned()
+}
+
+/// A GraphQL subscription by hand: RFC 6455 frames, masked with zeros.
+struct Socket(tokio::net::TcpStream);
+
+impl Socket {
+    async fn open(gateway: &Gateway) -> Self {
+        let at = gateway.running.ready.http.unwrap();
+        let mut socket = Self(tokio::net::TcpStream::connect(at).await.unwrap());
+        let request = format!(
+            "GET /graphql HTTP/1.1\r\nHost: {at}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+        );
+        socket.0.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.0.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        socket
+    }
+
+    async fn send(&mut self, value: serde_json::Value) {
+        let text = value.to_string();
+        let mut frame = vec![0x81, 0xfe];
+        frame.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(text.as_bytes());
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    async fn receive(&mut self) -> serde_json::Value {
+        let read = async {
+            assert_eq!(self.0.read_u8().await.unwrap(), 0x81);
+            let length = match self.0.read_u8().await.unwrap() {
+                126 => usize::from(self.0.read_u16().await.unwrap()),
+                short => usize::from(short),
+            };
+            let mut text = vec![0; length];
+            self.0.read_exact(&mut text).await.unwrap();
+            serde_json::from_slice(&text).unwrap()
+        };
+        tokio::time::timeout(Duration::from_secs(5), read).await.expect("nothing came")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graphql_subscription_ends_with_its_token() {
+    let gateway = Gateway::start().await;
+    let house = gateway.running.house.clone();
+    let caller = gateway.acme().await;
+    let signed_in = house.identity.sign_in(Credential::ApiKey { key: API_KEY }, TenantChoice::Home, &origin()).await.unwrap();
+    let token = house.identity.issue(&signed_in, &flash_payments::TOKENS, None).await.unwrap().token;
+    let mut socket = Socket::open(&gateway).await;
+    socket.send(serde_json::json!({ "type": "connection_init", "payload": { "token": token } })).await;
+    assert_eq!(socket.receive().await["type"], "connection_ack");
+    let query = serde_json::json!({ "query": "subscription { messages { id } }" });
+    socket.send(serde_json::json!({ "id": "1", "type": "subscribe", "payload": query })).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let say = async |text: &'static str| {
+        let outgoing = things::Outgoing { payload: text.into(), idempotency_key: None, expires: None };
+        house.things.send(&caller, "dev-2", outgoing).await.unwrap();
+    };
+    say("while it may").await;
+    let told = socket.receive().await;
+    assert!(told["payload"]["data"]["messages"]["id"].is_string(), "{told}");
+    house.identity.revoke_token(&caller, identity::TokenRef::Text(&token)).await.unwrap();
+    say("not for these eyes").await;
+    let told = socket.receive().await;
+    assert!(!told["payload"]["data"]["messages"]["id"].is_string(), "{told}");
+    assert!(told.to_string().contains("UNAUTHENTICATED"), "{told}");
+    assert_eq!(socket.receive().await["type"], "complete");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenant_has_only_so_many_graphql_subscriptions() {
+    let gateway = Gateway::start().await;
+    let identity = &gateway.running.house.identity;
+    let signed_in = identity.sign_in(Credential::ApiKey { key: API_KEY }, TenantChoice::Home, &origin()).await.unwrap();
+    let token = identity.issue(&signed_in, &flash_payments::TOKENS, None).await.unwrap().token;
+    let mut socket = Socket::open(&gateway).await;
+    socket.send(serde_json::json!({ "type": "connection_init", "payload": { "token": token } })).await;
+    assert_eq!(socket.receive().await["type"], "connection_ack");
+    for id in 0..=256 {
+        let query = serde_json::json!({ "query": "subscription { messages { id } }" });
+        socket.send(serde_json::json!({ "id": id.to_string(), "type": "subscribe", "payload": query })).await;
+    }
+    let told = socket.receive().await;
+    assert!(told.to_string().contains("too many"), "{told}");
 }
