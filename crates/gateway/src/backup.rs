@@ -124,8 +124,10 @@ pub fn pack(dir: &Path, file: &Path) -> Result<(), Problem> {
 }
 
 fn pack_into(dir: &Path, file: &Path) -> Result<(), Problem> {
+    // What an interrupted backup left there (or somebody else put there) may be readable by others, or lead elsewhere.
+    let _ = std::fs::remove_file(file);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let out = options.open(file).map_err(|e| Problem::file("write", file, &e))?;
@@ -241,6 +243,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, file, to) = (dir.path().join("from"), dir.path().join("b.zip"), Layout::new(dir.path().join("to")));
         sample(&from);
+        // Half a backup of before, readable by everybody: the new one is not.
+        std::fs::write(file.with_extension("partial"), "half").unwrap();
         pack(&from, &file).unwrap();
         assert_eq!(pack(&from, &file).unwrap_err().code(), 2, "an existing file is not overwritten");
         unpack(&file, &to).unwrap();

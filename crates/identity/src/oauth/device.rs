@@ -108,6 +108,8 @@ impl Identity {
             expires: now + LIFETIME,
         };
         let mut tx = self.inner.db.begin().await?;
+        // A public client is anybody: what is asked for must not pile up faster than upkeep clears it away.
+        tx.prune_devices(now - LIFETIME).await?;
         tx.insert_device(&secret::sha256(device_code.as_bytes()), &record).await?;
         tx.commit().await?;
         Ok(DeviceAuthorization { device_code, user_code: record.user_code, expires_in: seconds(LIFETIME), interval: seconds(INTERVAL) })

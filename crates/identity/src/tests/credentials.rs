@@ -11,7 +11,7 @@ use crate::{ExposeSecret as _, NewApiKey, NewClient, UserChange, hash_secret};
 
 both! {
     one_refusal_for_every_reason a_user_signs_in_by_either_name failures_are_limited_per_account failures_are_limited_per_address
-    a_remembered_password_is_dropped_on_change api_keys_open_one_tenant client_secrets a_client_acts_for_itself_only_if_it_may thing_secrets a_tenant_is_chosen
+    a_remembered_password_is_dropped_on_change api_keys_open_one_tenant client_secrets a_client_acts_for_itself_only_if_it_may forgotten_devices_make_room thing_secrets a_tenant_is_chosen
     every_try_is_on_the_trail
 }
 
@@ -223,6 +223,26 @@ async fn a_client_acts_for_itself_only_if_it_may(house: House) {
         assert_eq!(issued.is_ok(), may, "{id}");
         assert!(may || matches!(issued, Err(Error::Forbidden(_))), "{id}");
     }
+}
+
+/// Who asks for device codes without end finds the old ones gone, whenever upkeep comes by.
+async fn forgotten_devices_make_room(house: House) {
+    use crate::oauth::{ClientAuth, Params, Realm};
+    let acme = house.tenant("acme").await;
+    let caller = house.identity.operator_caller(acme.id);
+    let new = NewClient { id: Some("tv".into()), public: true, grants: vec![Grant::DeviceCode], ..NewClient::default() };
+    house.identity.create_client(&caller, new).await.unwrap();
+    let realm = Realm { profile: ED, refresh_lifetime: Duration::from_hours(1), keycloak: false };
+    let params = Params::new([("client_id".to_owned(), "tv".to_owned())]).unwrap();
+    let ask = async || house.identity.authorize_device(&realm, ClientAuth { basic: None }, &params, &origin()).await.unwrap().user_code;
+    let there = async |code: &str| house.db.read().await.unwrap().device_by_user_code(code).await.unwrap().is_some();
+    let old = ask().await;
+    house.clock.advance(Duration::from_mins(11));
+    let newer = ask().await;
+    assert!(there(&old).await, "one that has just expired is told so");
+    house.clock.advance(Duration::from_mins(10));
+    ask().await;
+    assert!(!there(&old).await && there(&newer).await);
 }
 
 pub(super) fn thing(tenant: &Tenant, key: &str) -> Thing {
