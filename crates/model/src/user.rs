@@ -142,7 +142,10 @@ pub fn normalize_email(text: &str) -> Result<String> {
     let well_formed = email.split_once('@').is_some_and(|(local, domain)| {
         !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !domain.starts_with('.') && !domain.ends_with('.')
     });
-    if !well_formed || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '<' | '>' | '"')) {
+    if !well_formed
+        || email.len() > 254
+        || email.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '<' | '>' | '"'))
+    {
         return Err(Error::invalid("email", "is not an e-mail address"));
     }
     Ok(email)
