@@ -21,6 +21,13 @@ pub trait Host: Send + Sync + 'static {
     /// Who is this?
     fn connect(&self, request: ConnectRequest<'_>) -> impl Future<Output = Result<Peer, Refusal>> + Send;
 
+    /// Does what `connect` found out still hold? Asked once the connection can be ended by [`crate::Broker::end`]: what was revoked
+    /// in between would be noticed by neither. After `false` the client is recognised afresh, a few times, then refused (0x88; 3).
+    fn admits(&self, peer: &Peer) -> bool {
+        let _ = peer;
+        true
+    }
+
     /// May this peer publish this, to which thing does it belong, which inboxes does it go into? Synchronous and quick. Also asked for
     /// a will, when it is due.
     fn accept(&self, peer: &Peer, publish: &Publish<'_>) -> Result<Accepted, Reason>;

@@ -27,6 +27,8 @@ pub struct OpenHost {
     pub saved: Mutex<HashMap<(TenantId, String), SavedSession>>,
     /// When set, nothing can be saved.
     pub refuse_saving: Mutex<bool>,
+    /// When set, nobody is admitted any more.
+    pub admit_nobody: Mutex<bool>,
     /// Connections that ended, by principal.
     pub ended: Mutex<Vec<(String, Ended)>>,
     /// Topics of stored messages.
@@ -86,6 +88,10 @@ impl Host for OpenHost {
             }),
         };
         ready(result)
+    }
+
+    fn admits(&self, _: &Peer) -> bool {
+        !*self.admit_nobody.lock()
     }
 
     fn accept(&self, _: &Peer, publish: &Publish<'_>) -> Result<Accepted, Reason> {

@@ -33,6 +33,7 @@ pub async fn follow(house: House, broker: Arc<Broker<MqttHost>>, stop: Cancellat
 }
 
 async fn end(house: &House, broker: &Arc<Broker<MqttHost>>, what: Ended) {
+    broker.host().something_ended();
     match what {
         Ended::Thing(id) => {
             let mut tenants: Vec<TenantId> = Vec::new();
@@ -95,6 +96,7 @@ async fn tenants_of(house: &House) -> model::Result<Vec<TenantId>> {
 }
 
 async fn changed(house: &House, broker: &Arc<Broker<MqttHost>>, change: &Change) {
+    broker.host().something_ended();
     match change {
         Change::TenantRemoved(tenant) => {
             broker.end(|peer| peer.tenant == *tenant, Reason::AdministrativeAction);
@@ -137,5 +139,6 @@ fn is_member(peer: &Peer) -> bool {
 /// Something was missed, so nobody can be sure of anybody: everyone signs in again.
 fn end_all(broker: &Arc<Broker<MqttHost>>, missed: u64) {
     tracing::warn!(missed, "changes came faster than they could be followed; every MQTT client signs in again");
+    broker.host().something_ended();
     broker.end(|_| true, Reason::ServerBusy);
 }

@@ -62,7 +62,7 @@ fn secret<'a>(request: &ConnectRequest<'a>) -> Result<Option<&'a str>, Refusal> 
 async fn by_certificate(host: &MqttHost, der: &[u8], origin: &Origin) -> Result<Recognised, Error> {
     let (caller, thing) = host.house.things.recognise_certificate(der).await?;
     let caller = Caller { request: origin.request, address: origin.address, ..caller };
-    let context = Context { kind: thing_kind(thing), api_key: None, token: None, by_secret: false, self_signed: false, caller };
+    let context = Context { kind: thing_kind(thing), api_key: None, token: None, by_secret: false, self_signed: false, endings: 0, caller };
     // Of several certificates each is known by itself, so that revoking one ends only its own sessions.
     let fingerprint = identity::certificate_fingerprint(der);
     let ends = host.house.identity.read_certificate_der(der).ok().map(|facts| facts.not_after);
@@ -133,11 +133,15 @@ fn anonymous(host: &MqttHost, origin: &Origin) -> Result<Recognised, Error> {
         request: origin.request,
         address: origin.address,
     };
-    Ok((Context { caller, kind: Kind::Anonymous, api_key: None, token: None, by_secret: false, self_signed: false }, None, None))
+    Ok((
+        Context { caller, kind: Kind::Anonymous, api_key: None, token: None, by_secret: false, self_signed: false, endings: 0 },
+        None,
+        None,
+    ))
 }
 
 fn member(caller: Caller, api_key: Option<ApiKeyId>, token: Option<Uuid>) -> Context {
-    Context { caller, kind: Kind::Member, api_key, token, by_secret: false, self_signed: false }
+    Context { caller, kind: Kind::Member, api_key, token, by_secret: false, self_signed: false, endings: 0 }
 }
 
 /// What a thing showed.
@@ -153,7 +157,7 @@ async fn from_thing(host: &MqttHost, caller: Caller, shown: Shown, ends: Option<
     let thing = host.house.things.thing(&caller, &id.to_string()).await?;
     let (by_secret, self_signed) = (matches!(shown, Shown::Secret), matches!(shown, Shown::SelfSigned));
     let token = if let Shown::Token(id) = shown { id } else { None };
-    Ok((Context { kind: thing_kind(thing), caller, api_key: None, token, by_secret, self_signed }, None, ends))
+    Ok((Context { kind: thing_kind(thing), caller, api_key: None, token, by_secret, self_signed, endings: 0 }, None, ends))
 }
 
 fn thing_kind(thing: Thing) -> Kind {

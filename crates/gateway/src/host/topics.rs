@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use journal::{Durability, Record};
@@ -22,6 +22,8 @@ pub struct MqttHost {
     durability: Durability,
     max_payload: usize,
     pub(super) anonymous: Option<TenantId>,
+    /// How often something ended; see [`MqttHost::something_ended`].
+    endings: AtomicU64,
 }
 
 /// What the host remembers of a connection.
@@ -38,6 +40,8 @@ pub(super) struct Context {
     pub by_secret: bool,
     /// Did it show a token that the thing signed itself?
     pub self_signed: bool,
+    /// How often something had ended when it was recognised.
+    pub endings: u64,
 }
 
 /// As what somebody is connected.
@@ -59,7 +63,13 @@ impl MqttHost {
     /// A host over these parts; `anonymous` is the tenant of clients without credentials, if they are let in.
     #[must_use]
     pub fn new(house: House, topics: Topics, durability: Durability, max_payload: usize, anonymous: Option<TenantId>) -> Self {
-        Self { house, topics, durability, max_payload, anonymous }
+        Self { house, topics, durability, max_payload, anonymous, endings: AtomicU64::new(0) }
+    }
+
+    /// Told before connections are looked through for what a revocation ends: whoever was recognised before it and is not yet among
+    /// them has to come again.
+    pub(super) fn something_ended(&self) {
+        self.endings.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What is asked of `things` about a publish; topic and payload were checked by the broker and below, so they need no copy.
@@ -126,7 +136,9 @@ impl MqttHost {
 
 impl Host for MqttHost {
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<Peer, Refusal> {
+        let endings = self.endings.load(Ordering::Acquire);
         let (context, certificate, expires) = sign_in::recognise(self, &request).await?;
+        let context = Context { endings, ..context };
         let caller = &context.caller;
         if let Err(error) = self.house.things.prepare(caller.tenant).await {
             return Err(sign_in::refusal(&error));
@@ -138,6 +150,10 @@ impl Host for MqttHost {
         let (tenant, principal) = (caller.tenant, caller.principal.clone());
         tracing::debug!(client = request.client_id, principal = principal.label(), secure = request.secure, "MQTT client connected");
         Ok(Peer { tenant, thing, principal, certificate, expires, context: Arc::new(context) as Arc<dyn Any + Send + Sync> })
+    }
+
+    fn admits(&self, peer: &Peer) -> bool {
+        context(peer).is_some_and(|context| context.endings == self.endings.load(Ordering::Acquire))
     }
 
     fn accept(&self, peer: &Peer, publish: &mqtt::Publish<'_>) -> Result<Accepted, Reason> {

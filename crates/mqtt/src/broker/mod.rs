@@ -89,6 +89,11 @@ impl<H: Host> Broker<H> {
         broker
     }
 
+    /// Its host.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
     /// Runs one connection to its end.
     pub async fn serve<S>(self: &Arc<Self>, stream: S, meta: StreamMeta)
     where

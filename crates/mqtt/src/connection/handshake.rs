@@ -11,11 +11,14 @@ use uuid::Uuid;
 use super::{ClientLimits, Connection};
 use crate::broker::{Broker, count};
 use crate::codec::{ConnAck, Connect, DecodeError, Level, Packet, PropertyWriter, Value, decode, encode, frame, id};
-use crate::session::WillMessage;
+use crate::session::{State, WillMessage};
 use crate::{ConnectRequest, Ended, Host, Peer, Reason, Refusal, StreamMeta};
 
 /// Nobody is known before CONNECT, so it may hold no more than a large token and a will.
 const MAX_CONNECT: usize = 192 << 10;
+
+/// How often a client is recognised afresh because something was revoked while it came in.
+const RECHECKS: u32 = 3;
 
 /// A refusal on its way to the client.
 struct No {
@@ -65,7 +68,7 @@ where
     match accept(broker, &connect, &meta).await {
         Ok((peer, client_id, assigned)) => {
             // A large CONNECT is let go before the connection idles: nothing below borrows it.
-            establish(broker, stream, inbuf, &connect, peer, client_id, assigned).await
+            establish(broker, stream, inbuf, &connect, &meta, peer, client_id, assigned).await
         }
         Err(no) => {
             count(&broker.counters.refused, 1);
@@ -145,11 +148,13 @@ async fn accept<H: Host>(broker: &Broker<H>, connect: &Connect<'_>, meta: &Strea
 }
 
 /// Claims the session and answers CONNACK.
+#[expect(clippy::too_many_arguments, reason = "the second half of the handshake, apart only for its size")]
 async fn establish<'b, H, S>(
     broker: &'b Arc<Broker<H>>,
     mut stream: S,
     inbuf: BytesMut,
     connect: &Connect<'_>,
+    meta: &StreamMeta,
     peer: Arc<Peer>,
     client_id: String,
     assigned: bool,
@@ -175,6 +180,30 @@ where
             return None;
         }
     };
+    let mut peer = peer;
+    let mut tries = 0;
+    while !broker.host.admits(&peer) {
+        tries += 1;
+        let again = if tries > RECHECKS { Err(Reason::ServerUnavailable.into()) } else { accept(broker, connect, meta).await };
+        let no = match again {
+            Ok((fresh, ..)) if fresh.tenant == peer.tenant && fresh.principal == peer.principal => {
+                claim.session.mail.lock().state = State::Online(Arc::clone(&fresh));
+                broker.host.ended(&peer, Ended::Closed(Reason::ServerBusy));
+                peer = fresh;
+                continue;
+            }
+            Ok((other, ..)) => {
+                broker.host.ended(&other, Ended::Closed(Reason::NotAuthorized));
+                Reason::NotAuthorized.into()
+            }
+            Err(no) => no,
+        };
+        broker.release(&claim.session, claim.flow, &peer, None).await;
+        broker.host.ended(&peer, Ended::Closed(no.reason));
+        count(&broker.counters.refused, 1);
+        refuse(&mut stream, level, no).await;
+        return None;
+    }
     let keep_alive = match limits.max_keep_alive {
         // 3.1.1 has no way to tell the client, so there its own value holds.
         max if max > 0 && v5 && (connect.keep_alive == 0 || connect.keep_alive > max) => max,

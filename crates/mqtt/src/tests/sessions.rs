@@ -230,3 +230,26 @@ async fn a_changed_expiry_is_kept() {
     // Coming and going leaves nothing behind but the one look at its end.
     assert_eq!(house.broker.timers.lock().len(), 1);
 }
+
+#[tokio::test]
+async fn who_was_revoked_on_the_way_in_is_refused() {
+    let house = house().await;
+    for level in BOTH {
+        let mut client = hello(level, "s").lasting().join(&house).await;
+        client.subscribe("t", 1).await;
+        client.leave().await;
+        *house.host.admit_nobody.lock() = true;
+        for _ in 0..2 {
+            let (mut client, refused) = hello(level, "s").lasting().try_join(&house).await;
+            assert_eq!(refused.code, if level.is_v5() { Reason::ServerUnavailable.code() } else { 3 });
+            assert!(client.next().await.is_none());
+        }
+        *house.host.admit_nobody.lock() = false;
+        // The session has not suffered.
+        join(&house, level, "p").await.publish("t", "x", 1).await;
+        let mut client = hello(level, "s").lasting().rejoin(&house, true).await;
+        client.expect("x").await;
+        client.leave().await;
+        hello(level, "s").join(&house).await.leave().await;
+    }
+}
