@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::{Error, migrate};
 
@@ -35,6 +35,23 @@ pub(crate) enum Inner {
     SqliteWrite(Transaction<'static, Sqlite>),
     PostgresRead(PoolConnection<Postgres>),
     PostgresWrite(Transaction<'static, Postgres>),
+}
+
+/// The engine's own connection: two kinds only, since each statement is compiled once for each.
+pub(crate) enum Connection<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
+
+impl Inner {
+    pub(crate) fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::SqliteRead(c) => Connection::Sqlite(c),
+            Self::SqliteWrite(c) => Connection::Sqlite(c),
+            Self::PostgresRead(c) => Connection::Postgres(c),
+            Self::PostgresWrite(c) => Connection::Postgres(c),
+        }
+    }
 }
 
 const BUSY: Duration = Duration::from_secs(10);

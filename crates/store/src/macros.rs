@@ -13,23 +13,9 @@ macro_rules! sql {
 /// Evaluates the expression with `$conn` bound to the engine's own `&mut` connection: the one place that tells engines apart.
 macro_rules! on {
     ($tx:expr, $conn:ident => $body:expr) => {
-        match &mut $tx.inner {
-            $crate::db::Inner::SqliteRead(c) => {
-                let $conn = &mut **c;
-                $body
-            }
-            $crate::db::Inner::SqliteWrite(c) => {
-                let $conn = &mut **c;
-                $body
-            }
-            $crate::db::Inner::PostgresRead(c) => {
-                let $conn = &mut **c;
-                $body
-            }
-            $crate::db::Inner::PostgresWrite(c) => {
-                let $conn = &mut **c;
-                $body
-            }
+        match $tx.inner.connection() {
+            $crate::db::Connection::Sqlite($conn) => $body,
+            $crate::db::Connection::Postgres($conn) => $body,
         }
     };
 }
