@@ -5,7 +5,7 @@
 //! - [`crash`]: killed under load, nothing acknowledged is missing.
 //! - [`commands`]: the command line's promises.
 //! - [`flashlex`], [`native`]: each API as its users meet it.
-//! - [`flash_payments`]: GraphQL.
+//! - [`flash_payments`]: GraphQL, by the seed, by other clients, and clicked.
 //! - [`flotas`]: the fleet API, its trackers and its back ends.
 //! - [`openid`]: the OpenID provider through other people's clients.
 //! - [`open_iot`]: Open IoT Service Platform: tokens, users and accounts.

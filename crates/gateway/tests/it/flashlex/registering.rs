@@ -213,3 +213,28 @@ async fn a_gateway_may_be_closed() {
     "#);
     let _ = gateway.http().post("/register/verify", &json!({ "email": "new@example.com", "code": "123456" })).await.expect(403);
 }
+
+/// The same against a mail server somebody else wrote: aiosmtpd, which keeps its mail in a folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_code_comes_through_a_real_mail_server() {
+    let Some(python) = testkit::environment("HELIOGRAPH_TEST_PYTHON_OPENID") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let (listen, mails) = (format!("127.0.0.1:{port}"), folder.path().join("mails").display().to_string());
+    let arguments = ["-m", "aiosmtpd", "-n", "-l", listen.as_str(), "-c", "aiosmtpd.handlers.Mailbox", mails.as_str()];
+    let server = testkit::clients::Talking::start(&python, arguments);
+    eventually("a mail server", 20, async || tokio::net::TcpStream::connect(&listen).await.is_ok()).await;
+    let mailbox = Mailbox { mails: Arc::default(), url: format!("smtp://{listen}") };
+    let gateway = gateway(&mailbox).await;
+    let http = gateway.http();
+    let account = json!({ "email": "real@example.com", "password": "a long enough password" });
+    let _ = http.post("/register", &account).await.expect(200);
+    let arrived = || std::fs::read_dir(folder.path().join("mails/new")).ok()?.next()?.ok().map(|entry| entry.path());
+    eventually("a mail", 20, async || arrived().is_some()).await;
+    let mail = std::fs::read_to_string(arrived().unwrap()).unwrap();
+    assert!(mail.contains("To: real@example.com") && mail.contains("From: gateway@example.com"), "{mail}");
+    let body = mail.split_once("\n\n").unwrap().1;
+    let _ = http.post("/register/verify", &json!({ "email": "real@example.com", "code": code(body) })).await.expect(200);
+    let _ = http.basic("real@example.com", "a long enough password").get("/token").await.expect(200);
+    server.kill().await;
+}
