@@ -24,6 +24,8 @@ struct Ledger {
     inbound: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// To the thing, by HTTP: payloads by message id.
     outbound: Mutex<BTreeMap<String, String>>,
+    /// What the thing has received, in its order.
+    delivered: Mutex<Vec<String>>,
 }
 
 /// Publishes until the connection breaks; `IN_FLIGHT` unacknowledged at a time.
@@ -95,17 +97,37 @@ async fn history(http: &Http, thing: &str, direction: &str) -> BTreeSet<String> 
     }
 }
 
-/// Empties the thing's inbox into `delivered`, until everything acknowledged so far has been there.
-async fn drain(gateway: &Child, id: &str, ledger: &Ledger, delivered: &mut Vec<String>) {
-    let expected: BTreeSet<String> = ledger.outbound.lock().unwrap().values().cloned().collect();
-    let mut missing: BTreeSet<String> = expected.difference(&delivered.iter().cloned().collect()).cloned().collect();
+async fn device(gateway: &Child, id: &str) -> Client {
     let mut device = Client::connect(gateway.mqtt(), &Options::new("away").login(id, "a secret of the thing")).await;
     assert_eq!(device.subscribe("things/away/inbox", 1).await, 1);
+    device
+}
+
+/// The thing takes what comes, until the gateway is gone.
+fn receiver(mut device: Client, ledger: Arc<Ledger>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Ok(Some(packet)) = device.reader.next().await {
+            let Packet::Publish { payload, id, .. } = packet else { panic!("{packet:?}") };
+            ledger.delivered.lock().unwrap().push(String::from_utf8(payload.to_vec()).unwrap());
+            if device.writer.puback(id).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// The thing takes what waits for it, until everything acknowledged so far has been there.
+async fn drain(gateway: &Child, id: &str, ledger: &Ledger) {
+    let mut missing: BTreeSet<String> = ledger.outbound.lock().unwrap().values().cloned().collect();
+    for payload in ledger.delivered.lock().unwrap().iter() {
+        missing.remove(payload);
+    }
+    let mut device = device(gateway, id).await;
     while !missing.is_empty() {
         let (_, payload) = device.receive().await;
         let payload = String::from_utf8(payload.to_vec()).unwrap();
         missing.remove(&payload);
-        delivered.push(payload);
+        ledger.delivered.lock().unwrap().push(payload);
     }
     device.close().await;
 }
@@ -122,7 +144,6 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         things.push((thing_with_secret(&alice, &key, "a secret of the thing").await, key));
     }
     let ledger = Arc::new(Ledger::default());
-    let mut delivered = Vec::new();
     for round in 0..KILLS {
         let mut tasks = Vec::new();
         for (id, key) in &things {
@@ -130,6 +151,10 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         }
         for number in 0..SENDERS {
             tasks.push(sender(alice.clone(), number, round, ledger.clone()));
+        }
+        // Every other time the thing is there to receive while the gateway dies.
+        if round % 2 == 1 {
+            tasks.push(receiver(device(&gateway, &away).await, ledger.clone()));
         }
         // Sometimes in the middle of the first batch, sometimes after many.
         tokio::time::sleep(Duration::from_millis(25 + (round as u64 * 67) % 300)).await;
@@ -139,7 +164,7 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         }
         gateway = Child::start(crate::HELIOGRAPH, &place.data(), &[]);
         alice = ALICE.native(&gateway.http()).await;
-        drain(&gateway, &away, &ledger, &mut delivered).await;
+        drain(&gateway, &away, &ledger).await;
         if round % 6 == 5 {
             check(&alice, &things, &ledger).await;
         }
@@ -147,7 +172,9 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     check(&alice, &things, &ledger).await;
     let inbound: usize = ledger.inbound.lock().unwrap().values().map(BTreeSet::len).sum();
     let outbound = ledger.outbound.lock().unwrap().len();
-    eprintln!("{KILLS} kills: {inbound} messages from things and {outbound} to one were acknowledged, none is lost");
+    let delivered = ledger.delivered.lock().unwrap().clone();
+    let again = delivered.len() - delivered.iter().collect::<BTreeSet<_>>().len();
+    eprintln!("{KILLS} kills: {inbound} messages from things and {outbound} to one were acknowledged, none is lost; {again} came twice");
     assert!(inbound > KILLS * 10 && outbound > KILLS, "the load was no load: {inbound}, {outbound}");
     // What was delivered and acknowledged does not come for ever: the inbox is empty at last.
     let left = alice.get("/heliograph/v1/things/away/inbox?limit=1000").await.expect(200).json();
