@@ -12,6 +12,7 @@ mod hosts;
 mod listen;
 mod origin;
 mod serve;
+mod status;
 mod tls;
 mod websocket;
 
@@ -22,5 +23,6 @@ pub use hosts::VirtualHosts;
 pub use listen::{Connection, Limits, Stream, listen};
 pub use origin::{Origin, Peer, Vouched};
 pub use serve::serve;
+pub use status::status;
 pub use tls::{TlsError, TlsReload};
 pub use websocket::{TextSink, TextSocket, TextSource, WebSocketBytes, WebSocketUpgrade};

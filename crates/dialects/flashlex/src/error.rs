@@ -44,17 +44,7 @@ pub(crate) async fn counted(app: &App, caller: &Caller, error: Error) -> Problem
 
 /// Status and text for people.
 fn describe(error: &Error) -> (StatusCode, String) {
-    let status = match error {
-        Error::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
-        Error::Forbidden(_) => StatusCode::FORBIDDEN,
-        Error::NotFound { .. } => StatusCode::NOT_FOUND,
-        Error::Conflict { .. } => StatusCode::CONFLICT,
-        Error::Invalid { .. } => StatusCode::BAD_REQUEST,
-        Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    let status = edge::status(error);
     let text = match error {
         Error::NotFound { what } => format!("Not Found. The {what} was not found."),
         // The core's names of fields, as this platform's clients know them.

@@ -46,17 +46,7 @@ fn field(name: &'static str) -> &'static str {
 impl Problem {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Core(error) => match error {
-                Error::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
-                Error::Forbidden(_) => StatusCode::FORBIDDEN,
-                Error::NotFound { .. } => StatusCode::NOT_FOUND,
-                Error::Conflict { .. } => StatusCode::CONFLICT,
-                Error::Invalid { .. } => StatusCode::BAD_REQUEST,
-                Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-                Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-                Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            Self::Core(error) => edge::status(error),
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -51,17 +51,7 @@ impl Failure {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Verb(error) => match error {
-                Error::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
-                Error::Forbidden(_) => StatusCode::FORBIDDEN,
-                Error::NotFound { .. } => StatusCode::NOT_FOUND,
-                Error::Conflict { .. } => StatusCode::CONFLICT,
-                Error::Invalid { .. } => StatusCode::BAD_REQUEST,
-                Error::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-                Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-                Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            },
+            Self::Verb(error) => edge::status(error),
             Self::Input { .. } => StatusCode::BAD_REQUEST,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Path => StatusCode::NOT_FOUND,

@@ -149,19 +149,16 @@ fn tenant_header(headers: &HeaderMap) -> Result<Option<TenantId>, OAuthError> {
     Ok(edge::header(headers, "x-requested-with").and_then(|text| text.parse().ok()))
 }
 
-fn basic(headers: &HeaderMap) -> Option<edge::Basic> {
-    edge::basic(headers)
+/// Basic credentials as a client's proof, if there are any.
+fn proof(basic: Option<&edge::Basic>) -> ClientAuth<'_> {
+    ClientAuth { basic: basic.map(|b| (b.user.as_str(), b.password.as_str())) }
 }
 
 async fn token(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = basic(&headers);
-    let request = TokenRequest {
-        auth: ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) },
-        params: &params,
-        tenant: tenant_header(&headers)?,
-        origin: &(&origin).into(),
-    };
+    let basic = edge::basic(&headers);
+    let request =
+        TokenRequest { auth: proof(basic.as_ref()), params: &params, tenant: tenant_header(&headers)?, origin: &(&origin).into() };
     let response = here.identity.token(&here.face.realm, &request).await?;
     Ok((PRIVATE, Json(response)).into_response())
 }
@@ -174,8 +171,8 @@ async fn userinfo(State(here): State<Here>, headers: HeaderMap) -> Result<Respon
 
 async fn introspect(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = basic(&headers);
-    let auth = ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) };
+    let basic = edge::basic(&headers);
+    let auth = proof(basic.as_ref());
     let found = here.identity.introspect(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, Json(found)).into_response())
 }
@@ -183,8 +180,8 @@ async fn introspect(State(here): State<Here>, origin: Origin, headers: HeaderMap
 /// RFC 8628 3.2. The page is the same for every face.
 async fn device(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = basic(&headers);
-    let auth = ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) };
+    let basic = edge::basic(&headers);
+    let auth = proof(basic.as_ref());
     let made = here.identity.authorize_device(&here.face.realm, auth, &params, &(&origin).into()).await?;
     let page = format!("{}/console/device", here.identity.public_url());
     let answer = json!({
@@ -200,8 +197,8 @@ async fn device(State(here): State<Here>, origin: Origin, headers: HeaderMap, pa
 
 async fn revoke(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = basic(&headers);
-    let auth = ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) };
+    let basic = edge::basic(&headers);
+    let auth = proof(basic.as_ref());
     here.identity.revoke(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, StatusCode::OK).into_response())
 }
@@ -219,8 +216,8 @@ async fn logout_form(State(here): State<Here>, origin: Origin, headers: HeaderMa
     if params.get("refresh_token").is_none() {
         return Ok(here.log_out(&params, &headers).await);
     }
-    let basic = basic(&headers);
-    let auth = ClientAuth { basic: basic.as_ref().map(|b| (b.user.as_str(), b.password.as_str())) };
+    let basic = edge::basic(&headers);
+    let auth = proof(basic.as_ref());
     here.identity.end_session_of(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, StatusCode::NO_CONTENT).into_response())
 }
