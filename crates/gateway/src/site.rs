@@ -42,7 +42,7 @@ impl Site {
     pub fn hosts(&self, config: &Config) -> VirtualHosts {
         let mut root = Router::new().merge(self.native(config)).merge(self.openid()).merge(self.flash_payments());
         root = root.merge(self.open_iot(config)).merge(self.own());
-        root = root.merge(self.flotas_control());
+        root = root.merge(self.flotas_control()).merge(self.lightelligence());
         let flashlex = config.flashlex.enabled.then(|| self.flashlex(config));
         if let Some(app) = &flashlex {
             root = root.merge(flashlex::router(app.clone()));
@@ -121,6 +121,11 @@ impl Site {
         let House { identity, notify, .. } = self.house.clone();
         let registration = config.registration.is_some();
         open_iot::router(open_iot::App { identity, notify, registration, version: env!("CARGO_PKG_VERSION") })
+    }
+
+    fn lightelligence(&self) -> Router {
+        let House { identity, things, .. } = self.house.clone();
+        lightelligence::router(lightelligence::App { identity, things })
     }
 
     fn flotas_control(&self) -> Router {

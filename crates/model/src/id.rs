@@ -52,6 +52,14 @@ typed_id! {
     ApiKeyId;
     /// One line of the audit trail.
     AuditId;
+    /// A thing type.
+    ThingTypeId;
+    /// Something that happened to a thing.
+    EventId;
+    /// A rule.
+    RuleId;
+    /// A notification: whom to tell what, when.
+    NotificationId;
     /// One request, from the edge to the last log line.
     RequestId;
 }

@@ -7,11 +7,13 @@
 mod caller;
 mod clock;
 mod error;
+mod fact;
 mod id;
 mod message;
 mod page;
 mod permission;
 mod plan;
+mod selector;
 mod tenant;
 mod thing;
 mod user;
@@ -19,11 +21,16 @@ mod user;
 pub use caller::{Caller, Principal};
 pub use clock::Clock;
 pub use error::{Denial, Error, Result};
-pub use id::{ApiKeyId, AuditId, CertificateFingerprint, MessageId, RequestId, SessionId, TenantId, ThingId, UserId};
+pub use fact::{Event, Fact, FactKind, Value};
+pub use id::{
+    ApiKeyId, AuditId, CertificateFingerprint, EventId, MessageId, NotificationId, RequestId, RuleId, SessionId, TenantId, ThingId,
+    ThingTypeId, UserId,
+};
 pub use message::{Direction, Message, MessageStatus};
 pub use page::{Page, PageRequest};
 pub use permission::{Permission, Permissions, Role};
 pub use plan::{Plan, PlanName, Quota, QuotaKind};
+pub use selector::{Selector, Subject, wildcard};
 pub use tenant::{AuditEntry, Tenant};
 pub use thing::{Certificate, CertificateStatus, Thing, ThingStatus};
 pub use user::{ApiKey, Client, Grant, Membership, User, normalize_email};

@@ -58,6 +58,20 @@ permissions! {
     NotificationRead = "notification:read",
     /// Change notifications.
     NotificationWrite = "notification:write",
+    /// See thing types.
+    TypeRead = "type:read",
+    /// Change thing types.
+    TypeWrite = "type:write",
+    /// Read what things last reported of themselves.
+    StateRead = "state:read",
+    /// Read the points of series, and events.
+    PointRead = "point:read",
+    /// Delete points.
+    PointWrite = "point:write",
+    /// See which clients of other tenants are installed.
+    InstallationRead = "installation:read",
+    /// Install clients of other tenants, and remove them.
+    InstallationWrite = "installation:write",
     /// Run the gateway: every tenant, signing keys, backup.
     Operate = "gateway:operate",
 }
@@ -156,16 +170,19 @@ impl Role {
     pub fn permissions(self) -> Permissions {
         use Permission as P;
         let read = [P::TenantRead, P::ThingRead, P::MessageRead, P::RuleRead, P::NotificationRead];
+        let read_more = [P::TypeRead, P::StateRead, P::PointRead, P::InstallationRead];
+        let read = Permissions::of(&read).union(Permissions::of(&read_more));
         let write = [P::ThingWrite, P::MessageWrite, P::MessageSubmit, P::RuleWrite, P::NotificationWrite];
+        let write = Permissions::of(&write).union(Permissions::of(&[P::TypeWrite, P::PointWrite]));
         match self {
             Role::Owner | Role::Admin => {
                 let mut all: Vec<_> = Permission::ALL.to_vec();
                 all.retain(|p| *p != P::Operate);
                 Permissions::of(&all)
             }
-            Role::Writer => Permissions::of(&read).union(Permissions::of(&write)),
-            Role::User => Permissions::of(&read).union(Permissions::of(&write)).union(Permissions::of(&[P::UserRead])),
-            Role::Reader => Permissions::of(&read),
+            Role::Writer => read.union(write),
+            Role::User => read.union(write).union(Permissions::of(&[P::UserRead])),
+            Role::Reader => read,
         }
     }
 }

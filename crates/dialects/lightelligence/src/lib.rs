@@ -1,0 +1,34 @@
+//! OSRAM Lightelligence API 1.0.0 on the wire, everything below `/v1` but the realm itself (that is the OpenID provider's).
+//!
+//! Three parts that do not know each other: [`tenancy`] (tenants, users, invitations, roles, applications, the audit trail), [`devices`]
+//! (types, devices, certificates, events, ingest, series) and [`notifications`]. Each handler is three steps (wire to input, one verb,
+//! output to wire); `asking` recognises the caller by a token of the realm, `reply` holds the envelopes and paging, `error` renders
+//! refusals with each service's own codes. What the platform's texts leave open is decided in `docs/dialects/lightelligence.md`.
+
+mod devices;
+mod notifications;
+mod tenancy;
+
+use axum::Router;
+use identity::Identity;
+use things::Things;
+
+/// What the dialect works with.
+#[derive(Clone)]
+pub struct App {
+    /// Who calls, tenants, users, applications.
+    pub identity: Identity,
+    /// Things and what they say.
+    pub things: Things,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+/// Every operation below `/v1`.
+pub fn router(app: App) -> Router {
+    Router::new().merge(tenancy::router()).merge(devices::router()).merge(notifications::router()).with_state(app)
+}
