@@ -1,6 +1,8 @@
 //! The database handle: engines, connections, transactions.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -54,6 +56,9 @@ impl Inner {
     }
 }
 
+/// A transaction that opens; boxed for the reason given in [`crate::run`].
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Tx, Error>> + Send + 'a>>;
+
 const BUSY: Duration = Duration::from_secs(10);
 
 impl Db {
@@ -99,22 +104,26 @@ impl Db {
     }
 
     /// A connection for look-ups; each statement sees the last commit.
-    pub async fn read(&self) -> Result<Tx, Error> {
-        let inner = match &self.engine {
-            Engine::Sqlite { reader, .. } => Inner::SqliteRead(reader.acquire().await?),
-            Engine::Postgres(pool) => Inner::PostgresRead(pool.acquire().await?),
-        };
-        Ok(Tx { inner })
+    pub fn read(&self) -> Opening<'_> {
+        Box::pin(async {
+            let inner = match &self.engine {
+                Engine::Sqlite { reader, .. } => Inner::SqliteRead(reader.acquire().await?),
+                Engine::Postgres(pool) => Inner::PostgresRead(pool.acquire().await?),
+            };
+            Ok(Tx { inner })
+        })
     }
 
     /// A transaction for changes.
-    pub async fn begin(&self) -> Result<Tx, Error> {
-        let inner = match &self.engine {
-            // Immediate: a read-then-write transaction that starts deferred fails with SQLITE_BUSY_SNAPSHOT, which no time-out retries.
-            Engine::Sqlite { writer, .. } => Inner::SqliteWrite(writer.begin_with("begin immediate").await?),
-            Engine::Postgres(pool) => Inner::PostgresWrite(pool.begin().await?),
-        };
-        Ok(Tx { inner })
+    pub fn begin(&self) -> Opening<'_> {
+        Box::pin(async {
+            let inner = match &self.engine {
+                // Immediate: a read-then-write transaction that starts deferred fails with SQLITE_BUSY_SNAPSHOT, which no time-out retries.
+                Engine::Sqlite { writer, .. } => Inner::SqliteWrite(writer.begin_with("begin immediate").await?),
+                Engine::Postgres(pool) => Inner::PostgresWrite(pool.begin().await?),
+            };
+            Ok(Tx { inner })
+        })
     }
 
     /// Writes a consistent copy of a SQLite database to `file`, which must not exist, while others read and write.
@@ -163,13 +172,15 @@ impl Db {
 
 impl Tx {
     /// Makes the changes durable. On a connection for look-ups there is nothing to do.
-    pub async fn commit(self) -> Result<(), Error> {
-        match self.inner {
-            Inner::SqliteWrite(tx) => tx.commit().await?,
-            Inner::PostgresWrite(tx) => tx.commit().await?,
-            Inner::SqliteRead(_) | Inner::PostgresRead(_) => {}
-        }
-        Ok(())
+    pub fn commit(self) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
+        Box::pin(async {
+            match self.inner {
+                Inner::SqliteWrite(tx) => tx.commit().await?,
+                Inner::PostgresWrite(tx) => tx.commit().await?,
+                Inner::SqliteRead(_) | Inner::PostgresRead(_) => {}
+            }
+            Ok(())
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod oauth_device;
 mod outbox;
 mod registrations;
 mod revocations;
+mod run;
 mod settings;
 mod signing_keys;
 mod tenant_attributes;

@@ -10,12 +10,12 @@ macro_rules! sql {
     };
 }
 
-/// Evaluates the expression with `$conn` bound to the engine's own `&mut` connection: the one place that tells engines apart.
+/// Runs the statement on whichever engine: `$how` is one of [`crate::run`]'s functions of that name, `$read` makes its answer ours.
 macro_rules! on {
-    ($tx:expr, $conn:ident => $body:expr) => {
+    ($tx:expr, $how:ident, $sql:expr, ($($arg:expr),*), $read:expr) => {
         match $tx.inner.connection() {
-            $crate::db::Connection::Sqlite($conn) => $body,
-            $crate::db::Connection::Postgres($conn) => $body,
+            $crate::db::Connection::Sqlite(c) => $crate::run::sqlite::$how(c, sqlx::query($sql)$(.bind($arg))*).await.and_then($read),
+            $crate::db::Connection::Postgres(c) => $crate::run::postgres::$how(c, sqlx::query($sql)$(.bind($arg))*).await.and_then($read),
         }
     };
 }
@@ -23,14 +23,14 @@ macro_rules! on {
 /// `fetch_all!(tx, Row, sql::X, a, b)`: all rows.
 macro_rules! fetch_all {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
-        on!($tx, c => sqlx::query_as::<_, $row>($sql)$(.bind($arg))*.fetch_all(c).await)
+        on!($tx, all, $sql, ($($arg),*), |rows| rows.iter().map(<$row as sqlx::FromRow<'_, _>>::from_row).collect::<Result<Vec<$row>, sqlx::Error>>())
     };
 }
 
 /// `fetch_optional!(tx, Row, sql::X, a, b)`: the row, if there is one.
 macro_rules! fetch_optional {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
-        on!($tx, c => sqlx::query_as::<_, $row>($sql)$(.bind($arg))*.fetch_optional(c).await)
+        on!($tx, optional, $sql, ($($arg),*), |row| row.as_ref().map(<$row as sqlx::FromRow<'_, _>>::from_row).transpose())
     };
 }
 
@@ -38,14 +38,14 @@ macro_rules! fetch_optional {
 #[allow(unused_macros, reason = "part of the set; not every build of the file list uses it")]
 macro_rules! fetch_one {
     ($tx:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
-        on!($tx, c => sqlx::query_as::<_, $row>($sql)$(.bind($arg))*.fetch_one(c).await)
+        on!($tx, one, $sql, ($($arg),*), |row| <$row as sqlx::FromRow<'_, _>>::from_row(&row))
     };
 }
 
 /// `execute!(tx, sql::X, a, b)`: how many rows it touched.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
-        on!($tx, c => sqlx::query($sql)$(.bind($arg))*.execute(c).await.map(|done| done.rows_affected()))
+        on!($tx, execute, $sql, ($($arg),*), Ok)
     };
 }
 

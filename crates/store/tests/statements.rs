@@ -1,5 +1,8 @@
 //! Every statement of the program is prepared on both engines, and none may scan a whole table.
 
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the stories")]
+mod engines;
+
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _};
 
 /// Statements that are meant to walk a whole (small or bounded) table.
@@ -32,13 +35,10 @@ async fn sqlite_prepares_every_statement_and_scans_nothing() {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the test script says where PostgreSQL is")]
 async fn postgres_prepares_every_statement() {
-    let Ok(url) = std::env::var("HELIOGRAPH_TEST_POSTGRES_URL") else {
-        eprintln!("skipped: HELIOGRAPH_TEST_POSTGRES_URL is not set");
-        return;
-    };
-    store::Db::postgres(&url).await.unwrap().close().await;
+    let Some(fresh) = engines::postgres().await else { return };
+    fresh.db.close().await;
+    let url = fresh.url.unwrap();
     let mut db = sqlx::PgConnection::connect(&url).await.unwrap();
     let mut wrong = Vec::new();
     for (name, text) in store::statements() {

@@ -7,12 +7,15 @@ use store::Db;
 /// A story's database, with the directory that holds it where there is one.
 pub struct Fresh {
     pub db: Db,
+    /// Where PostgreSQL has it.
+    #[allow(dead_code, reason = "only the test of all statements asks")]
+    pub url: Option<String>,
     _dir: Option<tempfile::TempDir>,
 }
 
 pub async fn sqlite() -> Fresh {
     let dir = tempfile::tempdir().unwrap();
-    Fresh { db: Db::sqlite_unsynced(&dir.path().join("store.db")).await.unwrap(), _dir: Some(dir) }
+    Fresh { db: Db::sqlite_unsynced(&dir.path().join("store.db")).await.unwrap(), url: None, _dir: Some(dir) }
 }
 
 /// None, with a line that says so, where the test script has started no server.
@@ -26,10 +29,12 @@ pub async fn postgres() -> Option<Fresh> {
     let made = Command::new("psql").args(["-qX", &server, "-c", &format!("create database {name}")]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (base, _) = server.rsplit_once('/').unwrap();
-    Some(Fresh { db: Db::postgres(&format!("{base}/{name}")).await.unwrap(), _dir: None })
+    let url = format!("{base}/{name}");
+    Some(Fresh { db: Db::postgres(&url).await.unwrap(), url: Some(url), _dir: None })
 }
 
 /// The same story on both engines.
+#[allow(unused_macros, reason = "one of the files that share this has no story")]
 macro_rules! both {
     ($($name:ident)*) => {$(
         mod $name {
