@@ -26,34 +26,70 @@ enum Engine {
 }
 
 /// A connection to look (`Db::read`) or a transaction to change (`Db::begin`); dropped without `commit` it rolls back.
-#[derive(Debug)]
 pub struct Tx {
-    pub(crate) inner: Inner,
+    // Behind a pointer, so that whoever drops one does not compile the pool's way of taking it back.
+    pub(crate) inner: Box<dyn Held>,
 }
 
-#[derive(Debug)]
-pub(crate) enum Inner {
-    SqliteRead(PoolConnection<Sqlite>),
-    SqliteWrite(Transaction<'static, Sqlite>),
-    PostgresRead(PoolConnection<Postgres>),
-    PostgresWrite(Transaction<'static, Postgres>),
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}
+
+/// A connection that was taken from its pool.
+pub(crate) trait Held: Send + Sync {
+    fn connection(&mut self) -> Connection<'_>;
+    fn commit(self: Box<Self>) -> Committing;
+}
+
+/// A transaction on its way to the disk.
+type Committing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+impl Held for PoolConnection<Sqlite> {
+    fn connection(&mut self) -> Connection<'_> {
+        Connection::Sqlite(self)
+    }
+
+    fn commit(self: Box<Self>) -> Committing {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Held for PoolConnection<Postgres> {
+    fn connection(&mut self) -> Connection<'_> {
+        Connection::Postgres(self)
+    }
+
+    fn commit(self: Box<Self>) -> Committing {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Held for Transaction<'static, Sqlite> {
+    fn connection(&mut self) -> Connection<'_> {
+        Connection::Sqlite(self)
+    }
+
+    fn commit(self: Box<Self>) -> Committing {
+        Box::pin(async { Ok(Transaction::commit(*self).await?) })
+    }
+}
+
+impl Held for Transaction<'static, Postgres> {
+    fn connection(&mut self) -> Connection<'_> {
+        Connection::Postgres(self)
+    }
+
+    fn commit(self: Box<Self>) -> Committing {
+        Box::pin(async { Ok(Transaction::commit(*self).await?) })
+    }
 }
 
 /// The engine's own connection: two kinds only, since each statement is compiled once for each.
 pub(crate) enum Connection<'a> {
     Sqlite(&'a mut SqliteConnection),
     Postgres(&'a mut PgConnection),
-}
-
-impl Inner {
-    pub(crate) fn connection(&mut self) -> Connection<'_> {
-        match self {
-            Self::SqliteRead(c) => Connection::Sqlite(c),
-            Self::SqliteWrite(c) => Connection::Sqlite(c),
-            Self::PostgresRead(c) => Connection::Postgres(c),
-            Self::PostgresWrite(c) => Connection::Postgres(c),
-        }
-    }
 }
 
 /// A transaction that opens; boxed for the reason given in [`crate::run`].
@@ -106,9 +142,9 @@ impl Db {
     /// A connection for look-ups; each statement sees the last commit.
     pub fn read(&self) -> Opening<'_> {
         Box::pin(async {
-            let inner = match &self.engine {
-                Engine::Sqlite { reader, .. } => Inner::SqliteRead(reader.acquire().await?),
-                Engine::Postgres(pool) => Inner::PostgresRead(pool.acquire().await?),
+            let inner: Box<dyn Held> = match &self.engine {
+                Engine::Sqlite { reader, .. } => Box::new(reader.acquire().await?),
+                Engine::Postgres(pool) => Box::new(pool.acquire().await?),
             };
             Ok(Tx { inner })
         })
@@ -117,10 +153,10 @@ impl Db {
     /// A transaction for changes.
     pub fn begin(&self) -> Opening<'_> {
         Box::pin(async {
-            let inner = match &self.engine {
+            let inner: Box<dyn Held> = match &self.engine {
                 // Immediate: a read-then-write transaction that starts deferred fails with SQLITE_BUSY_SNAPSHOT, which no time-out retries.
-                Engine::Sqlite { writer, .. } => Inner::SqliteWrite(writer.begin_with("begin immediate").await?),
-                Engine::Postgres(pool) => Inner::PostgresWrite(pool.begin().await?),
+                Engine::Sqlite { writer, .. } => Box::new(writer.begin_with("begin immediate").await?),
+                Engine::Postgres(pool) => Box::new(pool.begin().await?),
             };
             Ok(Tx { inner })
         })
@@ -172,15 +208,8 @@ impl Db {
 
 impl Tx {
     /// Makes the changes durable. On a connection for look-ups there is nothing to do.
-    pub fn commit(self) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
-        Box::pin(async {
-            match self.inner {
-                Inner::SqliteWrite(tx) => tx.commit().await?,
-                Inner::PostgresWrite(tx) => tx.commit().await?,
-                Inner::SqliteRead(_) | Inner::PostgresRead(_) => {}
-            }
-            Ok(())
-        })
+    pub fn commit(self) -> impl Future<Output = Result<(), Error>> + Send {
+        self.inner.commit()
     }
 }
 
