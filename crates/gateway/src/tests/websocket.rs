@@ -39,6 +39,7 @@ async fn bytes(socket: &mut WebSocketStream<TcpStream>, many: usize) -> Vec<u8> 
     while got.len() < many {
         match tokio::time::timeout(Duration::from_secs(5), socket.next()).await.expect("an answer") {
             Some(Ok(Message::Binary(bytes))) => got.extend_from_slice(&bytes),
+            Some(Ok(Message::Pong(_))) => {}
             other => panic!("expected a binary frame, got {other:?}"),
         }
     }
