@@ -27,6 +27,8 @@ use crate::{Algorithm, AuditEvent, Identity, SigningKeyInfo, secret};
 
 /// Kept beyond the last expiry, for clocks that differ.
 const SLACK: i64 = 60_000_000;
+/// Bytes of an HS512 key.
+pub(crate) const HS512_KEY: usize = 64;
 const OPEN_END: i64 = i64::MAX;
 /// How often an unknown `kid` may make us look for another node's new key.
 const LOOK_AGAIN: i64 = 1_000_000;
@@ -72,6 +74,7 @@ impl SigningKey {
                 let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(&public)});
                 (Signer::Ed(Box::new(pair)), DecodingKey::from_ed_der(&public), Some(jwk))
             }
+            Algorithm::Hs512 if private.len() < HS512_KEY => return Err(broken("an HMAC key shorter than its hash (RFC 7518 3.2)")),
             Algorithm::Hs512 => {
                 let key = Box::new(hmac::Key::new(hmac::HMAC_SHA512, &private));
                 (Signer::Hmac(key), DecodingKey::from_secret(&private), None)
@@ -168,7 +171,7 @@ fn generate(algorithm: Algorithm) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>)> {
             let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(failed)?;
             (private_of(AsDer::<Pkcs8V1Der<'static>>::as_der(&pair).map_err(failed)?), spki.as_ref().to_vec())
         }
-        Algorithm::Hs512 => (Zeroizing::new(secret::random::<64>().to_vec()), Vec::new()),
+        Algorithm::Hs512 => (Zeroizing::new(secret::random::<HS512_KEY>().to_vec()), Vec::new()),
     })
 }
 

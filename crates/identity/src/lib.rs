@@ -23,6 +23,7 @@ mod people;
 mod pki;
 mod provision;
 mod registration;
+mod roca;
 mod secret;
 mod shapes;
 mod sign_in;

@@ -300,6 +300,9 @@ fn check_public_key(x509: &X509Certificate<'_>) -> Result<()> {
     const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"];
     const ED25519: &str = "1.3.101.112";
     let spki = x509.public_key();
+    if matches!(spki.parsed(), Ok(PublicKey::RSA(rsa)) if crate::roca::weak(rsa.modulus)) {
+        return Err(Error::invalid("certificate", "has an RSA key that anybody can compute (ROCA, CVE-2017-15361); make a new one"));
+    }
     let good = match spki.parsed() {
         Ok(PublicKey::RSA(rsa)) => (2_048..=8_192).contains(&rsa.key_size()),
         Ok(PublicKey::EC(_)) => {

@@ -24,6 +24,11 @@ pub(crate) const KIND_ACK: u8 = 2;
 pub(crate) const KIND_DROP: u8 = 3;
 pub(crate) const KIND_DELETE: u8 = 4;
 pub(crate) const KIND_FORGET: u8 = 5;
+pub(crate) const KIND_MOVE: u8 = 6;
+pub(crate) const KIND_EXPIRE: u8 = 7;
+pub(crate) const KIND_VOID: u8 = 8;
+/// Kinds run from 1 to this one; the mark has one of its own.
+pub(crate) const KIND_LAST: u8 = KIND_VOID;
 pub(crate) const KIND_MARK: u8 = 0xA7;
 
 const FLAG_OUTBOUND: u8 = 1;
@@ -54,6 +59,12 @@ pub(crate) enum Control {
     Delete(Tomb),
     /// A thing was forgotten with all before this record.
     Forget { tenant: TenantId, thing: ThingId },
+    /// An entry went from one inbox to another.
+    Move { from: InboxId, to: InboxId, seq: u64 },
+    /// An entry's time was declared over.
+    Expire { inbox: InboxId, seq: u64 },
+    /// Nothing: laid over a damaged place by the doctor.
+    Void,
     /// Start of a batch: so many bytes of this segment were on disk when it was written.
     Mark { synced: u64 },
 }
@@ -211,6 +222,22 @@ pub(crate) fn put_control(out: &mut Vec<u8>, seq: u64, control: &Control) {
             body.extend_from_slice(thing.0.as_bytes());
             KIND_FORGET
         }
+        Control::Move { from, to, seq } => {
+            body.extend_from_slice(from.0.as_bytes());
+            body.extend_from_slice(to.0.as_bytes());
+            body.extend_from_slice(&seq.to_le_bytes());
+            KIND_MOVE
+        }
+        Control::Expire { inbox, seq } => {
+            body.extend_from_slice(inbox.0.as_bytes());
+            body.extend_from_slice(&seq.to_le_bytes());
+            KIND_EXPIRE
+        }
+        // Its length is its meaning: see `void`.
+        Control::Void => {
+            body.push(0);
+            KIND_VOID
+        }
         Control::Mark { synced } => {
             body.extend_from_slice(&synced.to_le_bytes());
             KIND_MARK
@@ -220,6 +247,18 @@ pub(crate) fn put_control(out: &mut Vec<u8>, seq: u64, control: &Control) {
     sum.update(&body);
     put_header(out, sum, seq, body.len(), kind);
     out.extend_from_slice(&body);
+}
+
+/// A frame of exactly so many bytes that means nothing; none when no frame is so short or so long.
+pub(crate) fn void(bytes: u64) -> Option<Vec<u8>> {
+    let length = usize::try_from(bytes).ok()?.checked_sub(FRAME).filter(|length| (1..=MAX_BODY).contains(length))?;
+    let body = vec![0; length];
+    let mut sum = Hasher::new();
+    sum.update(&body);
+    let mut out = Vec::with_capacity(FRAME + length);
+    put_header(&mut out, sum, 0, length, KIND_VOID);
+    out.extend_from_slice(&body);
+    Some(out)
 }
 
 pub(crate) fn put_tomb(out: &mut impl Extend<u8>, tomb: &Tomb) {
@@ -355,6 +394,9 @@ pub(crate) fn read_control(kind: u8, body: &[u8]) -> Option<Control> {
         KIND_DELETE => Control::Delete(take_tomb(&mut input)?),
         KIND_FORGET => Control::Forget { tenant: TenantId(input.uuid()?), thing: ThingId(input.uuid()?) },
         KIND_MARK => Control::Mark { synced: input.u64()? },
+        KIND_MOVE => Control::Move { from: InboxId(input.uuid()?), to: InboxId(input.uuid()?), seq: input.u64()? },
+        KIND_EXPIRE => Control::Expire { inbox: InboxId(input.uuid()?), seq: input.u64()? },
+        KIND_VOID => return Some(Control::Void),
         _ => return None,
     };
     input.0.is_empty().then_some(control)
@@ -453,6 +495,9 @@ mod tests {
             uuid().prop_map(|id| Control::Drop { inbox: InboxId(id) }),
             (uuid(), uuid()).prop_map(|(t, d)| Control::Forget { tenant: TenantId(t), thing: ThingId(d) }),
             any::<u64>().prop_map(|synced| Control::Mark { synced }),
+            (uuid(), uuid(), any::<u64>()).prop_map(|(a, b, seq)| Control::Move { from: InboxId(a), to: InboxId(b), seq }),
+            (uuid(), any::<u64>()).prop_map(|(id, seq)| Control::Expire { inbox: InboxId(id), seq }),
+            Just(Control::Void),
             (uuid(), prop::option::of(uuid()), any::<i64>(), any::<i64>(), prop::option::of(direction()), any::<u64>()).prop_map(
                 |(tenant, thing, from, to, direction, up_to)| Control::Delete(Tomb {
                     tenant: TenantId(tenant),

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use model::Direction;
 use parking_lot::RwLock;
 
 use crate::checkpoint::{self, Position};
@@ -338,6 +339,10 @@ impl Committer {
                         if !record.inboxes.is_empty() || record.retain {
                             state.message(Effect::from(&**record), record.inboxes.iter().copied());
                             filled.extend(record.inboxes.iter().copied());
+                            if record.direction == Direction::Outbound {
+                                // Whoever watches the thing's inbox hears of every priority.
+                                filled.insert(record.thing.into());
+                            }
                         }
                         if let Some(key) = key {
                             keyed.push((*key, Remembered { id: record.id, seq: record.seq.0, at: record.at.as_microsecond() }));

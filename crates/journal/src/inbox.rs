@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use model::{Direction, MessageStatus};
+use model::{Direction, MessageStatus, ThingId};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use crate::codec::{Control, put_control};
@@ -25,6 +26,15 @@ impl Journal {
     ///
     /// Fewer than `limit` does not mean that there are no more: read on until the answer is empty.
     pub async fn inbox_next(&self, inbox: InboxId, after: Option<Seq>, limit: usize) -> Result<Vec<Arc<Record>>, JournalError> {
+        self.inbox_read(inbox, after, limit, false).await
+    }
+
+    /// The same, those included whose time ran out: nothing is taken off the inbox.
+    pub async fn inbox_peek(&self, inbox: InboxId, after: Option<Seq>, limit: usize) -> Result<Vec<Arc<Record>>, JournalError> {
+        self.inbox_read(inbox, after, limit, true).await
+    }
+
+    async fn inbox_read(&self, inbox: InboxId, after: Option<Seq>, limit: usize, all: bool) -> Result<Vec<Arc<Record>>, JournalError> {
         let shared = self.shared();
         let mut after = after.map_or(0, |seq| seq.0);
         loop {
@@ -36,7 +46,7 @@ impl Journal {
                 let shared = shared.clone();
                 crate::blocking(move || read_all(&shared, inbox, look)).await?
             };
-            let records = deliverable(shared, inbox, records);
+            let records = deliverable(shared, inbox, records, all);
             // All of these were expired or deleted: there may be more behind them.
             if records.is_empty() && limit > 0 {
                 after = last;
@@ -74,12 +84,7 @@ impl Journal {
 
     /// Removes one entry, durably; false when it was not there.
     pub async fn inbox_remove(&self, inbox: InboxId, seq: Seq) -> Result<bool, JournalError> {
-        let there = self.shared().state.lock().inboxes.get(&inbox).is_some_and(|i| i.pending.binary_search(&seq.0).is_ok());
-        if there {
-            let position = append_control(self.shared(), Control::Ack { inbox, seq: seq.0 }, Some(Durability::Sync))?;
-            self.durable(position).await?;
-        }
-        Ok(there)
+        self.change(inbox, seq, Control::Ack { inbox, seq: seq.0 }).await
     }
 
     /// Removes an inbox with all its entries, durably.
@@ -93,6 +98,41 @@ impl Journal {
         Ok(())
     }
 
+    /// The thing's inboxes that hold something, from the highest priority to the lowest.
+    #[must_use]
+    pub fn inbox_levels(&self, thing: ThingId) -> SmallVec<[InboxId; 2]> {
+        let state = self.shared().state.lock();
+        InboxId::levels_of(thing).filter(|inbox| state.inboxes.get(inbox).is_some_and(|i| !i.pending.is_empty())).collect()
+    }
+
+    /// The inbox of the thing that holds a record, if one does.
+    #[must_use]
+    pub fn inbox_holding(&self, thing: ThingId, seq: Seq) -> Option<InboxId> {
+        let state = self.shared().state.lock();
+        let holds = |inbox: &InboxId| state.inboxes.get(inbox).is_some_and(|i| i.pending.binary_search(&seq.0).is_ok());
+        InboxId::levels_of(thing).find(holds)
+    }
+
+    /// Moves one entry to another inbox, to its place there, durably; false when it was not where it was said to be.
+    pub async fn inbox_move(&self, from: InboxId, to: InboxId, seq: Seq) -> Result<bool, JournalError> {
+        let control = Control::Move { from, to, seq: seq.0 };
+        self.change(from, seq, control).await
+    }
+
+    /// Declares one entry's time to be over, durably; false when it was not there.
+    pub async fn inbox_expire(&self, inbox: InboxId, seq: Seq) -> Result<bool, JournalError> {
+        self.change(inbox, seq, Control::Expire { inbox, seq: seq.0 }).await
+    }
+
+    async fn change(&self, inbox: InboxId, seq: Seq, control: Control) -> Result<bool, JournalError> {
+        let there = self.shared().state.lock().inboxes.get(&inbox).is_some_and(|i| i.pending.binary_search(&seq.0).is_ok());
+        if there {
+            let position = append_control(self.shared(), control, Some(Durability::Sync))?;
+            self.durable(position).await?;
+        }
+        Ok(there)
+    }
+
     /// What became of a record: an outbound one is queued while an inbox of its holds it.
     #[must_use]
     pub fn status(&self, record: &Record) -> MessageStatus {
@@ -100,11 +140,14 @@ impl Journal {
             return MessageStatus::Stored;
         }
         // The thing's own inbox decides; copies in session queues do not.
-        let own = InboxId::from(record.thing);
-        let is_own = record.inboxes.contains(&own);
+        let own = record.priority().map(|priority| InboxId::of(record.thing, priority));
         let state = self.shared().state.lock();
+        let dead = state.inboxes.get(&InboxId::dead_letters(record.thing));
+        if dead.is_some_and(|dead| dead.pending.binary_search(&record.seq.0).is_ok()) {
+            return MessageStatus::Dead;
+        }
         let mut ran_out = false;
-        for inbox in record.inboxes.iter().filter(|inbox| !is_own || **inbox == own) {
+        for inbox in record.inboxes.iter().filter(|inbox| own.is_none_or(|own| **inbox == own)) {
             let Some(entry) = state.inboxes.get(inbox) else { continue };
             if entry.pending.binary_search(&record.seq.0).is_ok() {
                 let expired = record.expired(self.shared().options.clock.now());
@@ -154,14 +197,14 @@ fn read_all(shared: &Shared, inbox: InboxId, look: Look) -> Result<Vec<(u64, Arc
 }
 
 /// Leaves out what ran out or was deleted, and takes it off the inbox.
-fn deliverable(shared: &Shared, inbox: InboxId, records: Vec<(u64, Arc<Record>)>) -> Vec<Arc<Record>> {
+fn deliverable(shared: &Shared, inbox: InboxId, records: Vec<(u64, Arc<Record>)>, all: bool) -> Vec<Arc<Record>> {
     let now = shared.options.clock.now();
     let mut state = shared.state.lock();
     let mut kept = Vec::with_capacity(records.len());
     for (seq, record) in records {
         if state.tombs.len() > 0 && state.tombs.buries(&record) {
             state.take(inbox, seq);
-        } else if record.expired(now) {
+        } else if !all && record.expired(now) {
             state.expire(inbox, seq);
         } else {
             kept.push(record);

@@ -23,6 +23,7 @@ mod maintain;
 mod memindex;
 mod query;
 mod recover;
+mod repair;
 mod segment;
 mod shared;
 mod state;
@@ -48,7 +49,10 @@ pub use doctor::{Damage, Report, check};
 pub use error::JournalError;
 pub use faults::{Faults, WriteFault};
 pub use live::{LiveError, LiveStream};
-pub use types::{Durability, HistoryQuery, InboxId, NewMessage, Options, Record, RetentionReport, Seq, Stats, Ticket};
+pub use repair::{Repair, repair};
+pub use types::{
+    Durability, HistoryQuery, InboxId, NORMAL_PRIORITY, NewMessage, Options, Record, RetentionReport, Seq, Stats, TOP_PRIORITY, Ticket,
+};
 
 /// The journal; cheap to clone. Close it for a quick next start; dropping the last clone does the same and blocks.
 #[derive(Clone, Debug)]

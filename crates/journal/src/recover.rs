@@ -298,7 +298,7 @@ impl Recovery {
             return Ok(());
         }
         match read_control(frame.kind, frame.body).ok_or_else(damaged)? {
-            Control::Mark { .. } => {}
+            Control::Mark { .. } | Control::Void => {}
             control => {
                 state.control(frame.seq, &control);
                 match control {

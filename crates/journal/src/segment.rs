@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::codec::{FRAME, Frame, Input, KIND_MARK, KIND_MESSAGE, MARK, MessageView, Parsed, parse, read_control};
+use crate::codec::{FRAME, Frame, Input, KIND_LAST, KIND_MARK, KIND_MESSAGE, MARK, MessageView, Parsed, parse, read_control};
 use crate::disk::DiskFile;
 use crate::index::{self, DiskIndex};
 use crate::memindex::{self, Filter, Indexed, Key, MemIndex, Posting, Summary};
@@ -396,7 +396,7 @@ pub(crate) fn next_sound(file: &DiskFile, from: u64, to: u64) -> Result<Option<u
     for start in 1..bytes.len() {
         let rest = bytes.get(start..).unwrap_or_default();
         // The kind first: it rules out most places without a checksum.
-        if rest.get(FRAME - 1).is_some_and(|kind| matches!(kind, 1..=5 | &KIND_MARK)) && matches!(parse(rest), Parsed::Frame(_)) {
+        if rest.get(FRAME - 1).is_some_and(|kind| matches!(kind, 1..=KIND_LAST | &KIND_MARK)) && matches!(parse(rest), Parsed::Frame(_)) {
             return Ok(Some(from + start as u64));
         }
     }

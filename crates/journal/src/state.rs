@@ -91,10 +91,27 @@ impl State {
             Control::Delete(tomb) => self.tombs.add(*tomb),
             Control::Forget { tenant, thing } => {
                 self.tombs.add(everything_of(*tenant, *thing, seq));
-                self.drop_inbox((*thing).into(), seq);
+                for inbox in InboxId::all_of(*thing) {
+                    self.drop_inbox(inbox, seq);
+                }
                 self.retained.retain(|(t, _), kept| !(t == tenant && kept.thing == *thing && kept.seq < seq));
             }
-            Control::Mark { .. } => {}
+            Control::Move { from, to, seq } => {
+                if self.take(*from, *seq) {
+                    self.put(*to, *seq);
+                }
+            }
+            Control::Expire { inbox, seq } => self.expire(*inbox, *seq),
+            Control::Void | Control::Mark { .. } => {}
+        }
+    }
+
+    /// Puts an entry at its place in an inbox.
+    fn put(&mut self, inbox: InboxId, seq: u64) {
+        let pending = &mut self.inboxes.entry(inbox).or_default().pending;
+        if let Err(place) = pending.binary_search(&seq) {
+            pending.insert(place, seq);
+            self.pending += 1;
         }
     }
 

@@ -61,6 +61,55 @@ impl From<ThingId> for InboxId {
     }
 }
 
+/// The priority of a message that names none; 9 is delivered first, 0 last.
+pub const NORMAL_PRIORITY: u8 = 4;
+/// The highest priority.
+pub const TOP_PRIORITY: u8 = 9;
+
+/// What tells a thing's inboxes apart: one for each priority, and the dead letters. Drawn at random once; the normal one is zero, so
+/// that it bears the thing's own id.
+const KINDS: [u128; 11] = [
+    0x5a1f_0c93_77e2_4bd8_91c6_e03b_2a7d_4f10,
+    0xc7d2_96b1_08fa_4e35_8d41_5b9e_7720_c3a6,
+    0x13e8_4a7f_d5c0_4927_b6f3_0d81_94ec_28b5,
+    0x8f64_b2d0_3e19_4c7a_a052_c96f_e1b8_7d43,
+    0,
+    0x2cb9_71e5_af46_4813_9e7d_38c0_56f2_b1ea,
+    0xe403_5d8c_62b7_4fa1_87d9_14ae_c05b_936e,
+    0x760a_c81d_f493_4e52_b3c8_7f25_0d9e_61b4,
+    0x99b5_270e_1c6d_4a83_a4ef_d210_8b37_f5c9,
+    0x4ed7_e36a_905b_41cc_8a1e_6b94_f308_2d57,
+    0xb12c_094f_ebd8_4376_9530_a7e1_1f6c_8e02,
+];
+
+impl InboxId {
+    /// A thing's inbox for messages of this priority (0 to 9; more counts as 9).
+    #[must_use]
+    pub fn of(thing: ThingId, priority: u8) -> Self {
+        Self(thing.0).kind(usize::from(priority.min(TOP_PRIORITY)))
+    }
+
+    /// What could not be delivered to a thing and waits for somebody to decide.
+    #[must_use]
+    pub fn dead_letters(thing: ThingId) -> Self {
+        Self(thing.0).kind(usize::from(TOP_PRIORITY) + 1)
+    }
+
+    /// A thing's inboxes from the highest priority to the lowest.
+    pub fn levels_of(thing: ThingId) -> impl Iterator<Item = Self> {
+        (0..=TOP_PRIORITY).rev().map(move |priority| Self::of(thing, priority))
+    }
+
+    /// All of a thing's inboxes, the dead letters included.
+    pub(crate) fn all_of(thing: ThingId) -> impl Iterator<Item = Self> {
+        (0..KINDS.len()).map(move |kind| Self(thing.0).kind(kind))
+    }
+
+    fn kind(self, kind: usize) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128() ^ KINDS.get(kind).copied().unwrap_or(0)))
+    }
+}
+
 /// A message to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
@@ -128,6 +177,12 @@ impl Record {
     #[must_use]
     pub fn topic_str(&self) -> &str {
         std::str::from_utf8(&self.topic).unwrap_or_default()
+    }
+
+    /// The priority it was sent with, when it is in an inbox of its thing.
+    #[must_use]
+    pub fn priority(&self) -> Option<u8> {
+        (0..=TOP_PRIORITY).rev().find(|priority| self.inboxes.contains(&InboxId::of(self.thing, *priority)))
     }
 
     /// Whether its time has run out.

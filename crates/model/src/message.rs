@@ -61,4 +61,6 @@ pub enum MessageStatus {
     Delivered,
     /// Outbound: its time ran out first.
     Expired,
+    /// Outbound: it could not be delivered, or was taken aside; it waits among the dead letters.
+    Dead,
 }

@@ -54,6 +54,10 @@ impl From<Error> for model::Error {
                 tracing::warn!(%error, "store unavailable");
                 model::Error::unavailable("the database does not answer")
             }
+            // PostgreSQL keeps no NUL; whoever sends one has made a mistake, not found one of ours.
+            Error::Database(sqlx::Error::Database(e)) if e.code().is_some_and(|code| code == "22021" || code == "22P05") => {
+                model::Error::invalid("text", "holds a character that cannot be stored")
+            }
             _ => model::Error::internal(error),
         }
     }

@@ -174,6 +174,7 @@ impl From<model::Message> for Message {
                 model::MessageStatus::Queued => "QUEUED",
                 model::MessageStatus::Delivered => "DELIVERED",
                 model::MessageStatus::Expired => "EXPIRED",
+                model::MessageStatus::Dead => "DEAD",
             }
             .to_owned(),
             expires: m.expires.map(|at| at.to_string()),

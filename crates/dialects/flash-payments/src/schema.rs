@@ -1,5 +1,7 @@
 //! The schema: one verb a resolver. Depth, complexity, aliases and length are limited, since a query is a program somebody else wrote.
 
+use std::collections::HashMap;
+
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextParseQuery};
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use async_graphql::{Context, ID, InputObject, Object, ServerError, ServerResult, SimpleObject, Subscription, Value, Variables};
@@ -18,6 +20,8 @@ use crate::objects::{AuditPage, Direction, Me, Membership, Message, MessagePage,
 const DEPTH_MAX: usize = 15;
 const COMPLEXITY_MAX: usize = 1_000;
 const ALIASES_MAX: usize = 20;
+/// Fields of a request with its fragments spread.
+const SELECTIONS_MAX: usize = 5_000;
 
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, Live>;
 
@@ -320,22 +324,70 @@ impl Extension for FewAliases {
         variables: &Variables,
         next: NextParseQuery<'_>,
     ) -> ServerResult<ExecutableDocument> {
-        let document = next.run(ctx, query, variables).await?;
+        // Measured first: what comes next already walks through every fragment as often as it is spread.
+        let Ok(document) = async_graphql::parser::parse_query(query) else { return next.run(ctx, query, variables).await };
         let aliases: usize = document.operations.iter().map(|(_, op)| aliases(&op.node.selection_set.node)).sum::<usize>()
             + document.fragments.values().map(|f| aliases(&f.node.selection_set.node)).sum::<usize>();
-        let logins =
-            document.operations.iter().map(|(_, op)| op.node.selection_set.node.items.iter().filter(|s| is_login(&s.node)).count()).max();
-        if aliases > ALIASES_MAX || logins.unwrap_or(0) > 1 {
-            let mut error = ServerError::new(format!("more than {ALIASES_MAX} aliases, or more than one login, in one request"), None);
+        let mut spread = Spread { document: &document, known: HashMap::new() };
+        let size = document.operations.iter().fold(Size::default(), |sum, (_, op)| sum.and(spread.size(&op.node.selection_set.node)));
+        if aliases > ALIASES_MAX || size.logins > 1 || size.selections > SELECTIONS_MAX {
+            let why = format!("more than {ALIASES_MAX} aliases, {SELECTIONS_MAX} fields, or more than one login, in one request");
+            let mut error = ServerError::new(why, None);
             error.extensions.get_or_insert_default().set("code", Value::from("BAD_USER_INPUT"));
             return Err(error);
         }
-        Ok(document)
+        next.run(ctx, query, variables).await
     }
 }
 
-fn is_login(selection: &Selection) -> bool {
-    matches!(selection, Selection::Field(field) if field.node.name.node == "login")
+/// What a selection comes to with its fragments spread.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    selections: usize,
+    logins: usize,
+}
+
+impl Size {
+    fn and(self, other: Self) -> Self {
+        Self { selections: self.selections.saturating_add(other.selections), logins: self.logins.saturating_add(other.logins) }
+    }
+}
+
+/// Each fragment is measured once: spread out, thirty that hold each other twice are a thousand million fields.
+struct Spread<'a> {
+    document: &'a ExecutableDocument,
+    /// Under way, while `None`: a fragment that holds itself has no size.
+    known: HashMap<&'a str, Option<Size>>,
+}
+
+impl<'a> Spread<'a> {
+    fn size(&mut self, set: &'a SelectionSet) -> Size {
+        set.items.iter().fold(Size::default(), |sum, item| {
+            let one = match &item.node {
+                Selection::Field(field) => {
+                    let login = usize::from(field.node.name.node == "login");
+                    Size { selections: 1, logins: login }.and(self.size(&field.node.selection_set.node))
+                }
+                Selection::InlineFragment(fragment) => self.size(&fragment.node.selection_set.node),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node),
+            };
+            sum.and(one)
+        })
+    }
+
+    fn fragment(&mut self, name: &'a str) -> Size {
+        let Some(fragment) = self.document.fragments.get(name) else { return Size::default() };
+        match self.known.get(name) {
+            Some(Some(size)) => *size,
+            Some(None) => Size { selections: usize::MAX, logins: 0 },
+            None => {
+                self.known.insert(name, None);
+                let size = Size { selections: 1, logins: 0 }.and(self.size(&fragment.node.selection_set.node));
+                self.known.insert(name, Some(size));
+                size
+            }
+        }
+    }
 }
 
 fn aliases(set: &SelectionSet) -> usize {

@@ -242,6 +242,6 @@ mod tests {
         assert_eq!(words("Role"), serde_json::json!(["owner", "admin", "writer", "reader", "user"]));
         assert_eq!(words("Plan"), serde_json::json!(["AMBER", "SAPPHIRE", "AMETHYST", "UNLIMITED"]));
         assert_eq!(words("Direction"), serde_json::json!(["inbound", "outbound"]));
-        assert_eq!(words("MessageStatus"), serde_json::json!(["stored", "queued", "delivered", "expired"]));
+        assert_eq!(words("MessageStatus"), serde_json::json!(["stored", "queued", "delivered", "expired", "dead"]));
     }
 }

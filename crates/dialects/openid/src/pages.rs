@@ -176,7 +176,7 @@ async fn log_in(State(app): State<App>, origin: Origin, headers: HeaderMap, payl
         }
         Err(refused) => {
             let (status, text, after) = match &refused {
-                model::Error::Unauthenticated { .. } => {
+                model::Error::Unauthenticated { .. } | model::Error::Invalid { .. } => {
                     (StatusCode::UNAUTHORIZED, "That e-mail address and password do not fit together.".to_owned(), None)
                 }
                 model::Error::TooMany { retry_after } => {

@@ -2,6 +2,7 @@
 //!
 //! - [`unauthorized`]: every operation, tried by everybody who may not.
 //! - [`isolation`]: another tenant's objects look exactly like absent ones.
+//! - [`attacks`]: forged tokens at every face, broken HTTP, bombs.
 //! - [`crash`]: killed under load, nothing acknowledged is missing.
 //! - [`commands`]: the command line's promises.
 //! - [`flashlex`], [`native`]: each API as its users meet it.
@@ -12,6 +13,7 @@
 //! - [`clients`]: other people's devices and tools.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod attacks;
 mod clients;
 mod commands;
 mod crash;

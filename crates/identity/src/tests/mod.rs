@@ -9,6 +9,7 @@ mod provisioning;
 mod registering;
 mod upkeep;
 mod verifying;
+mod wycheproof;
 
 use std::net::IpAddr;
 use std::time::Duration;

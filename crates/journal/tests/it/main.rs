@@ -11,7 +11,9 @@ mod append;
 mod faults;
 mod history;
 mod inbox;
+mod queue;
 mod recovery;
+mod repair;
 mod retention;
 mod stress;
 

@@ -60,7 +60,7 @@ where
             count(&broker.counters.refused, 1);
             let level = if error.reason == Reason::UnsupportedProtocolVersion { unknown_level(&body) } else { Some(level) };
             if let Some(level) = level {
-                refuse(&mut stream, level, error.into()).await;
+                refuse(&mut stream, level, usize::MAX, error.into()).await;
             }
             return None;
         }
@@ -73,7 +73,7 @@ where
         Err(no) => {
             count(&broker.counters.refused, 1);
             tracing::debug!(reason = %no.reason, address = ?meta.address, "CONNECT refused");
-            refuse(&mut stream, connect.level, no).await;
+            refuse(&mut stream, connect.level, max_packet(&connect), no).await;
             None
         }
     }
@@ -176,7 +176,7 @@ where
             broker.host.ended(&peer, Ended::Closed(reason));
             count(&broker.counters.refused, 1);
             let detail = (reason == Reason::ClientIdNotValid).then(|| "the client identifier is in use by another principal".to_owned());
-            refuse(&mut stream, level, No { reason, detail }).await;
+            refuse(&mut stream, level, max_packet(connect), No { reason, detail }).await;
             return None;
         }
     };
@@ -201,7 +201,7 @@ where
         broker.release(&claim.session, claim.flow, &peer, None).await;
         broker.host.ended(&peer, Ended::Closed(no.reason));
         count(&broker.counters.refused, 1);
-        refuse(&mut stream, level, no).await;
+        refuse(&mut stream, level, max_packet(connect), no).await;
         return None;
     }
     let keep_alive = match limits.max_keep_alive {
@@ -229,9 +229,17 @@ where
             properties.put(id::RESPONSE_INFORMATION, Value::Str(&format!("{prefix}/{client_id}")));
         }
     }
+    // Nothing in it may be left out: each says what the client may not do.
+    if v5 && properties.properties().raw().len() + 7 > max_packet(connect) {
+        broker.release(&claim.session, claim.flow, &peer, None).await;
+        broker.host.ended(&peer, Ended::Closed(Reason::PacketTooLarge));
+        count(&broker.counters.refused, 1);
+        refuse(&mut stream, level, max_packet(connect), Reason::PacketTooLarge.into()).await;
+        return None;
+    }
     let client = ClientLimits {
         receive_max: connect.properties.number(id::RECEIVE_MAXIMUM).map_or(u16::MAX, |v| v as u16).min(limits.max_inflight),
-        max_packet: connect.properties.number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |v| v as usize),
+        max_packet: max_packet(connect),
         alias_max: connect.properties.number(id::TOPIC_ALIAS_MAXIMUM).map_or(0, |v| v as u16).min(limits.max_topic_alias_out),
         problem_info: connect.properties.number(id::REQUEST_PROBLEM) != Some(0),
         // From here on a DISCONNECT can't make a session persistent that was not (3.14.2.2.2).
@@ -256,11 +264,17 @@ where
     Some(connection)
 }
 
-/// Says no and closes; a client that does not listen is not waited for long.
-async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, level: Level, no: No) {
+/// The largest packet the client takes.
+fn max_packet(connect: &Connect<'_>) -> usize {
+    connect.properties.number(id::MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |v| v as usize)
+}
+
+/// Says no and closes, in no more than `max` bytes if it can; a client that does not listen is not waited for long.
+async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, level: Level, max: usize, no: No) {
     let mut properties = PropertyWriter::new();
     let code = if level.is_v5() {
-        if let Some(detail) = &no.detail {
+        // Fixed header, flags, code, two lengths, the property's identifier.
+        if let Some(detail) = no.detail.as_ref().filter(|detail| detail.len() + 12 <= max) {
             properties.put(id::REASON_STRING, Value::Str(detail));
         }
         Some(no.reason.code())

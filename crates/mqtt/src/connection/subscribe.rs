@@ -56,9 +56,17 @@ where
         if let Some(detail) = detail.filter(fits).filter(|_| self.level.is_v5() && self.client.problem_info) {
             properties.put(id::REASON_STRING, Value::Str(detail));
         }
-        let ack = Packet::SubAck(CodesAck { pid: packet.pid, properties: properties.properties(), codes: &codes });
+        let ack = CodesAck { pid: packet.pid, properties: properties.properties(), codes: &codes };
+        self.answer(&ack, Packet::SubAck(ack))
+    }
+
+    /// SUBACK or UNSUBACK. A client with no room for the answer to what it asked is closed (3.1.2.11.4).
+    fn answer(&mut self, ack: &CodesAck<'_>, packet: Packet<'_>) -> Result<(), Stop> {
         let level = self.level;
-        self.out.put(|out| encode(&ack, level, out));
+        if level.is_v5() && ack.codes.len() + ack.properties.raw().len() + 8 > self.client.max_packet.max(12) {
+            return Err(Stop::closed(Reason::PacketTooLarge));
+        }
+        self.out.put(|out| encode(&packet, level, out));
         Ok(())
     }
 
@@ -137,10 +145,8 @@ where
         {
             tracing::warn!(%reason, "a session could not be kept");
         }
-        let ack = Packet::UnsubAck(CodesAck { pid: packet.pid, properties: Properties::NONE, codes: &codes });
-        let level = self.level;
-        self.out.put(|out| encode(&ack, level, out));
-        Ok(())
+        let ack = CodesAck { pid: packet.pid, properties: Properties::NONE, codes: &codes };
+        self.answer(&ack, Packet::UnsubAck(ack))
     }
 
     /// Before the first packet: a resumed session's subscriptions are asked for again (rights may have changed), and what was in flight

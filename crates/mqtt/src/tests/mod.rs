@@ -7,6 +7,9 @@ mod flow;
 mod limits;
 mod retained;
 mod sessions;
+mod standard;
+mod standard_flow;
+mod table;
 mod wills;
 
 use std::sync::Arc;

@@ -120,3 +120,16 @@ async fn stopping_publishes_wills() {
     let kept = house.journal.retained().await.unwrap();
     assert_eq!(kept.len(), 2);
 }
+
+#[tokio::test]
+async fn a_wills_user_properties_keep_their_order() {
+    let house = house().await;
+    let mut watcher = watcher(&house).await;
+    let pairs = [("b", "1"), ("a", "2"), ("b", "3"), ("", "")];
+    let mut greeting = hello(Level::V5, "c").will("will/a", "gone", 1, false);
+    for (name, value) in pairs {
+        greeting = greeting.will_with(id::USER_PROPERTY, Value::Pair(name, value));
+    }
+    greeting.join(&house).await.vanish().await;
+    assert_eq!(watcher.expect("gone").await.properties.user().collect::<Vec<_>>(), pairs);
+}

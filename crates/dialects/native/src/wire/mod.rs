@@ -178,7 +178,7 @@ words! {
     DirectionWord as "Direction" = [Direction::Inbound, Direction::Outbound].map(word);
     /// What became of a message.
     MessageStatusWord as "MessageStatus" =
-        [MessageStatus::Stored, MessageStatus::Queued, MessageStatus::Delivered, MessageStatus::Expired].map(word);
+        [MessageStatus::Stored, MessageStatus::Queued, MessageStatus::Delivered, MessageStatus::Expired, MessageStatus::Dead].map(word);
     /// Has a thing been heard of?
     ThingStatusWord as "ThingStatus" = [ThingStatus::Created, ThingStatus::Verified].map(word);
     /// May a certificate be used?

@@ -29,12 +29,12 @@ async fn provision(owner: &Http) -> Value {
     owner.post("/prd/v1/things", &json!({ "flthingspk": THING, "thingName": "mything" })).await.expect(200).json()["result"].clone()
 }
 
-fn encoded(value: &Value) -> String {
+pub(crate) fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
 /// A token signed with RS256 by a PEM key.
-fn signed(key_pem: &str, header: &Value, claims: &Value) -> String {
+pub(crate) fn signed(key_pem: &str, header: &Value, claims: &Value) -> String {
     let key = any_supported_type(&PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap()).unwrap();
     let text = format!("{}.{}", encoded(header), encoded(claims));
     let signature = key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).unwrap().sign(text.as_bytes()).unwrap();
