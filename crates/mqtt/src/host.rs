@@ -44,6 +44,26 @@ pub trait Host: Send + Sync + 'static {
     /// stays in the inbox.
     fn render(&self, peer: &Peer, form: u32, record: &Record) -> Option<(String, Bytes)>;
 
+    /// May a screened subscription ([`Subscription::screened`]) hear a message of this thing (nil: none) on this topic?
+    fn hears(&self, thing: ThingId, topic: &str) -> bool {
+        let _ = (thing, topic);
+        true
+    }
+
+    /// The topic on which subscribers hear a record that did not come over MQTT; none: its own. Quick: asked for each such record and
+    /// subscriber.
+    fn heard_as(&self, record: &Record) -> Option<String> {
+        let _ = record;
+        None
+    }
+
+    /// A record of a thing's inbox cannot be delivered to this peer. `true`: the host moves it away, and until then it stays where it
+    /// is; `false`: it counts as delivered. Must not block.
+    fn undeliverable(&self, peer: &Peer, inbox: InboxId, record: &Arc<Record>, why: Undelivered) -> bool {
+        let _ = (peer, inbox, record, why);
+        false
+    }
+
     /// A record of a thing's inbox was acknowledged by this peer (at `QoS` 0: written to it).
     fn delivered(&self, peer: &Peer, record: &Record) {
         let _ = (peer, record);
@@ -54,14 +74,14 @@ pub trait Host: Send + Sync + 'static {
         let _ = (peer, why);
     }
 
-    /// Keeps a persistent session; durable before SUBACK. The same tenant and client id replace what was kept.
+    /// Keeps a persistent session; durable before SUBACK. The same tenant, principal and client id replace what was kept.
     fn save_session(&self, tenant: TenantId, session: &SavedSession) -> impl Future<Output = Result<(), Reason>> + Send;
 
     /// All sessions kept, of every tenant; asked once at start.
     fn load_sessions(&self) -> impl Future<Output = Vec<SavedSession>> + Send;
 
-    /// A persistent session is over.
-    fn remove_session(&self, tenant: TenantId, client_id: &str) -> impl Future<Output = ()> + Send;
+    /// A persistent session is over; `principal` is [`SavedSession::principal`].
+    fn remove_session(&self, tenant: TenantId, principal: &str, client_id: &str) -> impl Future<Output = ()> + Send;
 }
 
 /// What a CONNECT brings.
@@ -83,6 +103,8 @@ pub struct ConnectRequest<'a> {
     pub secure: bool,
     /// Protocol level.
     pub level: Level,
+    /// [`StreamMeta::durability`].
+    pub durability: Option<Durability>,
 }
 
 /// Whoever connected, recognised.
@@ -92,7 +114,7 @@ pub struct Peer {
     pub tenant: TenantId,
     /// The thing, if a thing connects.
     pub thing: Option<ThingId>,
-    /// Who. A session belongs to its principal: another one with the same client id is refused.
+    /// Who. Client ids are the principal's own: another one with the same client id has another session.
     pub principal: Principal,
     /// The certificate it showed, for revocation.
     pub certificate: Option<CertificateFingerprint>,
@@ -166,6 +188,19 @@ pub struct Subscription {
     pub inbox: Option<Inbox>,
     /// The highest `QoS` granted, 0 to 2.
     pub max_qos: u8,
+    /// What it matches is shown to [`Host::hears`] first.
+    pub screened: bool,
+}
+
+/// Why a record of an inbox could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undelivered {
+    /// The client refused it (PUBACK or PUBREC of 0x80 or more).
+    Refused(Reason),
+    /// It was the first to be answered on so many connections that ended without an answer.
+    Unanswered(u32),
+    /// It is larger than the client takes.
+    TooLarge,
 }
 
 /// A thing's inbox as one filter opens it.
@@ -208,7 +243,8 @@ pub struct SavedSession {
 pub struct SavedSubscription {
     /// The filter as the client sent it, `$share/…` included.
     pub filter: String,
-    /// Options byte of MQTT 5 (3.8.3.1): bits 0-1 `QoS` granted, 2 no local, 3 retain as published, 4-5 retain handling.
+    /// Options byte of MQTT 5 (3.8.3.1): bits 0-1 `QoS` granted, 2 no local, 3 retain as published, 4-5 retain handling; and bit 6:
+    /// screened.
     pub options: u8,
     /// Subscription identifier, if any.
     pub identifier: Option<u32>,
@@ -227,6 +263,8 @@ pub struct StreamMeta {
     pub token: Option<String>,
     /// Over TLS?
     pub secure: bool,
+    /// The durability its listener was set up with, for the host.
+    pub durability: Option<Durability>,
 }
 
 impl std::fmt::Debug for StreamMeta {

@@ -15,7 +15,7 @@
 //! - `QoS` 2 in: the message is stored and handed on at PUBLISH (the standard's figure 4.3); its identifier stays known until PUBREL, also
 //!   between the connections of a persistent session, but not beyond a restart of the process.
 //! - Overlapping subscriptions give one copy, at the highest `QoS`, with all identifiers.
-//! - A session belongs to its principal: another one with the same client id is refused (0x85; return code 2).
+//! - A session belongs to its principal: the same client id of another one is another session.
 //! - Retained messages on their way to a new subscriber, and messages routed without an inbox, are not kept beyond the process.
 //! - Subscriptions of a resumed session are asked of the host again; those no longer allowed end silently.
 //! - A session's expiry counts from the restart when the process restarts meanwhile.
@@ -38,7 +38,9 @@ mod tree;
 
 pub use broker::{Broker, PublishError};
 pub use codec::{Level, Properties, Publish};
-pub use host::{Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Refusal, SavedSession, SavedSubscription, StreamMeta, Subscription};
+pub use host::{
+    Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Refusal, SavedSession, SavedSubscription, StreamMeta, Subscription, Undelivered,
+};
 pub use limits::{Limits, Stats};
 pub use reason::Reason;
 pub use records::PacketWrites;

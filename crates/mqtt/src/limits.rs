@@ -46,6 +46,11 @@ pub struct Limits {
     pub max_retained_bytes: usize,
     /// Bytes waiting in one connection's write buffer before it stops collecting more.
     pub max_write_buffer: usize,
+    /// How often `$SYS` figures are sent to who subscribes to them; zero is never.
+    pub figures_every: Duration,
+    /// On so many connections that end without an answer a record of a thing's inbox may be the first unanswered one; then the host is
+    /// told that it cannot be delivered. 0: as often as it takes.
+    pub max_deliveries: u32,
     /// Prefix of the Response Information handed out on request, as `PREFIX/CLIENT-ID`; none hands out nothing.
     pub response_prefix: Option<String>,
 }
@@ -73,6 +78,8 @@ impl Default for Limits {
             max_retained: 100_000,
             max_retained_bytes: 64 << 20,
             max_write_buffer: 64 << 10,
+            figures_every: Duration::from_secs(10),
+            max_deliveries: 0,
             response_prefix: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -22,7 +22,10 @@ pub(crate) struct Tenant {
     pub id: TenantId,
     pub tree: RwLock<Tree<Entry>>,
     pub retained: RwLock<Retained>,
+    /// By [`Session::name_of`].
     pub sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+    /// Figures of this tenant alone.
+    pub counters: Traffic,
     /// Persistent sessions; while there are none, a publish need not look for queues.
     pub durable: AtomicUsize,
     /// The same by principal.
@@ -36,10 +39,23 @@ impl Tenant {
             tree: RwLock::default(),
             retained: RwLock::default(),
             sessions: Mutex::default(),
+            counters: Traffic::default(),
             durable: AtomicUsize::new(0),
             kept: Mutex::default(),
         }
     }
+}
+
+/// What is counted for a tenant.
+#[derive(Default)]
+pub(crate) struct Traffic {
+    pub connections: AtomicU64,
+    pub messages_in: AtomicU64,
+    pub messages_out: AtomicU64,
+    pub messages_refused: AtomicU64,
+    pub messages_dropped: AtomicU64,
+    pub bytes_in: AtomicU64,
+    pub bytes_out: AtomicU64,
 }
 
 /// A subscription as the tree holds it.
@@ -77,7 +93,9 @@ pub(crate) struct Session {
     /// Grows with time, never used twice; 0 is nobody.
     pub key: u64,
     pub tenant: Arc<Tenant>,
-    pub client_id: Arc<str>,
+    /// Under which its tenant knows it.
+    pub name: Arc<str>,
+    pub client_id: Box<str>,
     /// Its queue in the journal.
     pub inbox: InboxId,
     /// Whose it is.
@@ -160,8 +178,13 @@ pub(crate) enum Posted {
 }
 
 impl Session {
-    pub fn inbox_of(tenant: TenantId, client_id: &str) -> InboxId {
-        InboxId(Uuid::new_v5(&tenant.uuid(), client_id.as_bytes()))
+    /// A client id is its principal's own. No text of either holds U+0000.
+    pub fn name_of(principal: &str, client_id: &str) -> String {
+        format!("{principal}\0{client_id}")
+    }
+
+    pub fn inbox_of(tenant: TenantId, name: &str) -> InboxId {
+        InboxId(Uuid::new_v5(&tenant.uuid(), name.as_bytes()))
     }
 
     pub fn is_persistent(&self) -> bool {

@@ -18,13 +18,18 @@ use crate::{Accepted, ConnectRequest, Ended, Host, Inbox, Peer, Publish, Reason,
 /// - user name `wrong` is refused, `retry` told to come back in 7 s, `until` has a credential for one second; `tenant:NAME` connects in a tenant of its own, `as:NAME` as a
 ///   principal of its own, `thing:NAME` as the thing NAME;
 /// - topics and filters under `forbidden/` are refused, those under `qos0/` granted at most `QoS` 0;
-/// - filter `inbox/NAME` opens the inbox of the thing NAME, and publishing to `to/NAME` puts a message into it.
+/// - filter `inbox/NAME` opens the inbox of the thing NAME, and publishing to `to/NAME` puts a message into it, at the priority that a user
+///   property `priority` names;
+/// - who connects as `as:screened` hears nothing on topics below `private/`;
+/// - `$SYS/gateway` is for the user name `as:root`.
 #[derive(Default)]
 pub struct OpenHost {
     /// How publishes above `QoS` 0 are stored; `Sync` by default.
     pub durability: Mutex<Option<Durability>>,
     /// Persistent sessions as they were saved.
     pub saved: Mutex<HashMap<(TenantId, String), SavedSession>>,
+    /// When set, what cannot be delivered is kept here and stays in its inbox.
+    pub undelivered: Mutex<Option<Vec<(Bytes, crate::Undelivered)>>>,
     /// When set, nothing can be saved.
     pub refuse_saving: Mutex<bool>,
     /// When set, nobody is admitted any more.
@@ -99,11 +104,13 @@ impl Host for OpenHost {
             return Err(Reason::NotAuthorized);
         }
         let to = publish.topic.strip_prefix("to/").map(Self::thing);
+        let priority = publish.properties.user().find(|(name, _)| *name == "priority").and_then(|(_, value)| value.parse().ok());
+        let priority = priority.unwrap_or(journal::NORMAL_PRIORITY);
         let durability = if publish.qos == 0 { Durability::Memory } else { self.durability.lock().unwrap_or(Durability::Sync) };
         Ok(Accepted {
             thing: to.unwrap_or(ThingId(Uuid::nil())),
             direction: if to.is_some() { Direction::Outbound } else { Direction::Inbound },
-            inboxes: to.map(InboxId::from).into_iter().collect(),
+            inboxes: to.map(|thing| InboxId::of(thing, priority)).into_iter().collect(),
             durability,
             expires: None,
         })
@@ -115,12 +122,27 @@ impl Host for OpenHost {
         }
     }
 
-    fn may_subscribe(&self, _: &Peer, filter: &str) -> Option<Subscription> {
-        if filter.starts_with("forbidden/") {
+    fn hears(&self, _: ThingId, topic: &str) -> bool {
+        !topic.starts_with("private/")
+    }
+
+    fn undeliverable(&self, _: &Peer, _: InboxId, record: &Arc<Record>, why: crate::Undelivered) -> bool {
+        match &mut *self.undelivered.lock() {
+            Some(kept) => {
+                kept.push((record.payload.clone(), why));
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn may_subscribe(&self, peer: &Peer, filter: &str) -> Option<Subscription> {
+        let named = |name: &str| peer.principal == Principal::Client(name.to_owned());
+        if filter.starts_with("forbidden/") || filter.starts_with("$SYS/") && !filter.starts_with("$SYS/tenant/") && !named("root") {
             return None;
         }
         let inbox = filter.strip_prefix("inbox/").map(|name| Inbox { id: Self::thing(name).into(), form: 1 });
-        Some(Subscription { inbox, max_qos: if filter.starts_with("qos0/") { 0 } else { 2 } })
+        Some(Subscription { inbox, max_qos: if filter.starts_with("qos0/") { 0 } else { 2 }, screened: named("screened") })
     }
 
     fn render(&self, _: &Peer, form: u32, record: &Record) -> Option<(String, Bytes)> {
@@ -141,7 +163,7 @@ impl Host for OpenHost {
         if *self.refuse_saving.lock() {
             return ready(Err(Reason::Unspecified));
         }
-        self.saved.lock().insert((tenant, session.client_id.clone()), session.clone());
+        self.saved.lock().insert((tenant, format!("{} {}", session.principal, session.client_id)), session.clone());
         ready(Ok(()))
     }
 
@@ -149,8 +171,8 @@ impl Host for OpenHost {
         ready(self.saved.lock().values().cloned().collect())
     }
 
-    fn remove_session(&self, tenant: TenantId, client_id: &str) -> impl Future<Output = ()> + Send {
-        self.saved.lock().remove(&(tenant, client_id.to_owned()));
+    fn remove_session(&self, tenant: TenantId, principal: &str, client_id: &str) -> impl Future<Output = ()> + Send {
+        self.saved.lock().remove(&(tenant, format!("{principal} {client_id}")));
         ready(())
     }
 }

@@ -39,15 +39,20 @@ pub(super) async fn save(house: &House, tenant: TenantId, session: &SavedSession
     let state = State { principal: session.principal.clone(), expiry: session.expiry, subscriptions: subscriptions.collect() };
     let state = serde_json::to_vec(&state).map_err(model::Error::internal)?;
     // The broker counts a session's time itself, from its last connection or from the start.
-    let stored = StoredMqttSession { tenant, client_id: session.client_id.clone(), state, expires: None };
+    let stored = StoredMqttSession { tenant, client_id: key(&session.principal, &session.client_id), state, expires: None };
     let mut tx = house.db.begin().await?;
     tx.save_mqtt_session(&stored).await?;
     Ok(tx.commit().await?)
 }
 
-pub(super) async fn remove(house: &House, tenant: TenantId, client_id: &str) -> Result<()> {
+/// A client id is its principal's own, so both are the row's key; the length tells where one ends.
+fn key(principal: &str, client_id: &str) -> String {
+    format!("{}:{principal}{client_id}", principal.len())
+}
+
+pub(super) async fn remove(house: &House, tenant: TenantId, principal: &str, client_id: &str) -> Result<()> {
     let mut tx = house.db.begin().await?;
-    tx.delete_mqtt_session(tenant, client_id).await?;
+    tx.delete_mqtt_session(tenant, &key(principal, client_id)).await?;
     Ok(tx.commit().await?)
 }
 
@@ -60,7 +65,18 @@ pub(super) async fn load(house: &House) -> Result<Vec<SavedSession>> {
         after = page.last().map(|s| (s.tenant, s.client_id.clone()));
         for stored in page {
             match serde_json::from_slice::<State>(&stored.state) {
-                Ok(state) => sessions.push(restored(stored, state)),
+                Ok(state) => match stored.client_id.strip_prefix(&key(&state.principal, "")).map(str::to_owned) {
+                    Some(client_id) => sessions.push(restored(StoredMqttSession { client_id, ..stored }, state)),
+                    // Kept by a version that knew one session for each client id.
+                    None => {
+                        let mut tx = house.db.begin().await?;
+                        tx.delete_mqtt_session(stored.tenant, &stored.client_id).await?;
+                        tx.commit().await?;
+                        let session = restored(stored, state);
+                        save(house, session.tenant, &session).await?;
+                        sessions.push(session);
+                    }
+                },
                 Err(error) => tracing::warn!(%error, client = stored.client_id, "a kept session is not readable and is passed over"),
             }
         }

@@ -225,8 +225,8 @@ impl Host for MqttHost {
         }
     }
 
-    async fn remove_session(&self, tenant: TenantId, client_id: &str) {
-        if let Err(error) = sessions::remove(&self.house, tenant, client_id).await {
+    async fn remove_session(&self, tenant: TenantId, principal: &str, client_id: &str) {
+        if let Err(error) = sessions::remove(&self.house, tenant, principal, client_id).await {
             tracing::error!(%error, "a session could not be removed");
         }
     }

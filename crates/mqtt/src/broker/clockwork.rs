@@ -16,11 +16,17 @@ const CLEARED_TICKS: u32 = 240;
 /// Runs until the broker is dropped.
 pub(super) async fn run<H: Host>(broker: Weak<Broker<H>>) {
     let mut ticks = 0u32;
+    let mut told = Duration::ZERO;
     let mut cleared: Vec<(model::TenantId, usize)> = Vec::new();
     loop {
         tokio::time::sleep(TICK).await;
         let Some(broker) = broker.upgrade() else { return };
         broker.tick().await;
+        told += TICK;
+        if broker.limits.figures_every > Duration::ZERO && told >= broker.limits.figures_every {
+            told = Duration::ZERO;
+            broker.tell_figures();
+        }
         ticks += 1;
         if ticks >= CLEARED_TICKS {
             ticks = 0;

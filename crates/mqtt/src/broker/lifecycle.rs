@@ -36,14 +36,15 @@ enum Step {
 
 impl<H: Host> Broker<H> {
     /// Gets the session of a client id for a new connection. An older connection is closed (0x8E) and waited for; of several that
-    /// arrive together the last one keeps the session. `Err` when the session is another principal's.
+    /// arrive together the last one keeps the session.
     pub(crate) async fn claim(self: &Arc<Self>, peer: &Arc<Peer>, client_id: &str, clean: bool, expiry: u32) -> Result<Claim, Reason> {
         let tenant = self.tenant(peer.tenant);
         let principal = peer.principal.label();
+        let name = Session::name_of(&principal, client_id);
         loop {
             let found = {
                 let mut sessions = tenant.sessions.lock();
-                match sessions.get(client_id) {
+                match sessions.get(name.as_str()) {
                     Some(session) => Arc::clone(session),
                     None if sessions.len() >= self.limits.max_sessions_per_tenant => return Err(Reason::QuotaExceeded),
                     // A device has a few client ids; a new one with every start would fill the store for ever.
@@ -52,14 +53,11 @@ impl<H: Host> Broker<H> {
                     }
                     None => {
                         let session = self.new_session(&tenant, client_id, &principal, State::Online(Arc::clone(peer)), expiry);
-                        sessions.insert(Arc::clone(&session.client_id), Arc::clone(&session));
+                        sessions.insert(Arc::clone(&session.name), Arc::clone(&session));
                         return Ok(Claim { session, flow: Box::default(), present: false, changed: false });
                     }
                 }
             };
-            if *found.principal != *principal {
-                return Err(Reason::ClientIdNotValid);
-            }
             let mut released = std::pin::pin!(found.released.notified());
             released.as_mut().enable();
             match self.step(&found, peer, clean, expiry) {
@@ -114,11 +112,13 @@ impl<H: Host> Broker<H> {
     }
 
     fn new_session(&self, tenant: &Arc<Tenant>, client_id: &str, principal: &str, state: State, expiry: u32) -> Arc<Session> {
+        let name = Session::name_of(principal, client_id);
         let session = Arc::new(Session {
             key: self.next_key.fetch_add(1, Ordering::Relaxed),
             tenant: Arc::clone(tenant),
             client_id: client_id.into(),
-            inbox: Session::inbox_of(tenant.id, client_id),
+            inbox: Session::inbox_of(tenant.id, &name),
+            name: name.into(),
             principal: principal.into(),
             persistent: AtomicBool::new(false),
             stored: AtomicBool::new(false),
@@ -266,9 +266,9 @@ impl<H: Host> Broker<H> {
             if let Err(error) = self.journal.inbox_drop(session.inbox).await {
                 tracing::error!(%error, "a session's queue could not be cleared");
             }
-            self.host.remove_session(session.tenant.id, &session.client_id).await;
+            self.host.remove_session(session.tenant.id, &session.principal, &session.client_id).await;
         }
-        session.tenant.sessions.lock().remove(&session.client_id);
+        session.tenant.sessions.lock().remove(&session.name);
         session.released.notify_waiters();
     }
 
@@ -335,7 +335,7 @@ impl<H: Host> Broker<H> {
             let tenant = self.tenant(saved.tenant);
             let flow = Flow {
                 subs: saved.subscriptions.iter().map(Sub::restore).collect(),
-                last_pid: first_pid(now, Session::inbox_of(tenant.id, &saved.client_id)),
+                last_pid: first_pid(now, Session::inbox_of(tenant.id, &Session::name_of(&saved.principal, &saved.client_id))),
                 ..Flow::default()
             };
             let subs = flow.subs.clone();
@@ -348,7 +348,7 @@ impl<H: Host> Broker<H> {
                 session.mail.lock().ends_at = Some(ends);
                 self.watch(ends, &session);
             }
-            tenant.sessions.lock().insert(Arc::clone(&session.client_id), session);
+            tenant.sessions.lock().insert(Arc::clone(&session.name), session);
         }
     }
 }

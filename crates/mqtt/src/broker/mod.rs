@@ -4,10 +4,12 @@
 //! (wills, the server's own), `clockwork` looks after everything that happens by itself.
 
 mod clockwork;
+mod figures;
 mod lifecycle;
 mod publish;
 mod route;
 
+pub(crate) use figures::is_figure;
 pub use publish::PublishError;
 pub(crate) use publish::new_message;
 
@@ -38,6 +40,8 @@ pub struct Broker<H: Host> {
     pub(crate) timers: Mutex<BTreeMap<(i64, u64), Weak<Session>>>,
     /// The newest record of each thing's inbox that was sent and maybe not acknowledged: what is sent again bears DUP.
     pub(crate) sent: Mutex<HashMap<InboxId, Seq>>,
+    /// On how many connections in a row the first unanswered record of an inbox was this one.
+    pub(crate) unanswered: Mutex<HashMap<(InboxId, Seq), u32>>,
     stopping: AtomicBool,
     /// Rung when a connection ends.
     gone: Notify,
@@ -81,6 +85,7 @@ impl<H: Host> Broker<H> {
             next_key: AtomicU64::new(1),
             timers: Mutex::default(),
             sent: Mutex::default(),
+            unanswered: Mutex::default(),
             stopping: AtomicBool::new(false),
             gone: Notify::new(),
         });

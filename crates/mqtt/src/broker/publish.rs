@@ -28,7 +28,8 @@ pub enum PublishError {
 
 /// A PUBLISH as the journal takes it, and the shared groups its queues already serve. One allocation holds topic, properties and
 /// payload, so that a small message does not keep a whole read buffer alive.
-pub(crate) fn new_message(
+pub(crate) fn new_message<H: Host>(
+    host: &H,
     tenant: &Tenant,
     clock: &Clock,
     publish: &Publish<'_>,
@@ -53,7 +54,7 @@ pub(crate) fn new_message(
     let topic = all.split_to(topic.len());
     let properties = all.split_to(kept);
     let mut inboxes = accepted.inboxes;
-    let picked = add_inboxes(tenant, publish.topic, publish.qos, origin, &mut inboxes);
+    let picked = add_inboxes(host, tenant, (accepted.thing, publish.topic), publish.qos, origin, &mut inboxes);
     let message = NewMessage {
         id: clock.new_id(),
         tenant: tenant.id,
@@ -103,7 +104,7 @@ impl<H: Host> Broker<H> {
             expires: None,
         };
         let durability = accepted.durability;
-        let (message, picked) = new_message(&tenant, &self.clock, &publish, accepted, 0);
+        let (message, picked) = new_message(&*self.host, &tenant, &self.clock, &publish, accepted, 0);
         let id = message.id;
         let ticket = self.journal.write(message, durability).await?;
         if let Some(record) = ticket.record {
@@ -121,12 +122,13 @@ impl<H: Host> Broker<H> {
             Ok(accepted) => accepted,
             Err(reason) => {
                 count(&self.counters.messages_refused, 1);
+                count(&tenant.counters.messages_refused, 1);
                 tracing::info!(%reason, principal = peer.principal.label(), "a will was refused");
                 return;
             }
         };
         let durability = accepted.durability;
-        let (message, picked) = new_message(&tenant, &self.clock, &publish, accepted, 0);
+        let (message, picked) = new_message(&*self.host, &tenant, &self.clock, &publish, accepted, 0);
         match self.journal.write(message, durability).await {
             Ok(ticket) => {
                 if let Some(record) = ticket.record {
@@ -151,6 +153,9 @@ impl<H: Host> Broker<H> {
     /// A topic name within the limits?
     pub(crate) fn check_topic(&self, topic: &str) -> Result<(), Reason> {
         let limits = &self.limits;
+        if topic.starts_with("$SYS/") {
+            return Err(Reason::NotAuthorized);
+        }
         let within = topic.len() <= limits.max_topic_bytes && topic.bytes().filter(|b| *b == b'/').count() < limits.max_topic_levels;
         if within { check_topic(topic).map_err(|error| error.reason) } else { Err(Reason::TopicNameInvalid) }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use journal::{InboxId, Record};
-use model::TenantId;
+use model::{Direction, TenantId, ThingId};
 use smallvec::SmallVec;
 
 use super::{Broker, count};
@@ -16,10 +16,10 @@ use crate::tree::{Found, Group};
 impl<H: Host> Broker<H> {
     /// The inboxes of persistent sessions that subscribe to this topic above `QoS` 0: whoever appends to the journal himself puts them
     /// into `NewMessage.inboxes` beforehand and calls [`Broker::route`] once the record is durable.
-    pub fn inboxes_for(&self, tenant: TenantId, topic: &str, qos: u8) -> SmallVec<[InboxId; 2]> {
+    pub fn inboxes_for(&self, tenant: TenantId, thing: ThingId, topic: &str, qos: u8) -> SmallVec<[InboxId; 2]> {
         let mut inboxes = SmallVec::new();
         if let Some(tenant) = self.known_tenant(tenant) {
-            add_inboxes(&tenant, topic, qos, 0, &mut inboxes);
+            add_inboxes(&*self.host, &tenant, (thing, topic), qos, 0, &mut inboxes);
         }
         inboxes
     }
@@ -28,7 +28,15 @@ impl<H: Host> Broker<H> {
     /// it from there.
     pub fn route(&self, record: &Arc<Record>) {
         let tenant = self.tenant(record.tenant);
-        self.route_from(&tenant, record, 0, &[]);
+        self.route_from(&tenant, &self.heard(record), 0, &[]);
+    }
+
+    /// The record on the topic on which it is heard.
+    pub(crate) fn heard(&self, record: &Arc<Record>) -> Arc<Record> {
+        match self.host.heard_as(record) {
+            Some(topic) => Arc::new(Record { topic: topic.into(), ..Record::clone(record) }),
+            None => Arc::clone(record),
+        }
     }
 
     /// `origin` is the session that published; `picked` are shared groups that already have their member.
@@ -75,8 +83,11 @@ impl<H: Host> Broker<H> {
             if entry.options.no_local() && session.key == origin {
                 continue;
             }
-            if entry.inbox.is_some_and(|inbox| inboxes.contains(inbox)) {
+            if entry.inbox.is_some_and(|inbox| inboxes.opened_by(inbox)) {
                 return;
+            }
+            if entry.options.screened() && !self.host.hears(record.thing, record.topic_str()) {
+                continue;
             }
             any = true;
             qos = qos.max(entry.options.qos().min(record.qos));
@@ -91,14 +102,23 @@ impl<H: Host> Broker<H> {
         let message = Outgoing { record: Arc::clone(record), qos, retain, ids };
         match session.post(message, self.limits.max_queued_per_session, self.limits.max_queued_bytes) {
             Posted::Taken | Posted::Offline => {}
-            Posted::Dropped => count(&self.counters.messages_dropped, 1),
-            Posted::Overflow => count(&self.counters.messages_dropped, 1),
+            Posted::Dropped | Posted::Overflow => {
+                count(&self.counters.messages_dropped, 1);
+                count(&session.tenant.counters.messages_dropped, 1);
+            }
         }
     }
 }
 
 /// Adds the queues of matching persistent sessions and answers the shared groups that are served by this.
-pub(crate) fn add_inboxes(tenant: &Tenant, topic: &str, qos: u8, origin: u64, inboxes: &mut SmallVec<[InboxId; 2]>) -> SmallVec<[u64; 1]> {
+pub(crate) fn add_inboxes<H: Host>(
+    host: &H,
+    tenant: &Tenant,
+    (thing, topic): (ThingId, &str),
+    qos: u8,
+    origin: u64,
+    inboxes: &mut SmallVec<[InboxId; 2]>,
+) -> SmallVec<[u64; 1]> {
     let mut picked = SmallVec::new();
     if qos == 0 || tenant.durable.load(Ordering::Relaxed) == 0 {
         return picked;
@@ -108,7 +128,13 @@ pub(crate) fn add_inboxes(tenant: &Tenant, topic: &str, qos: u8, origin: u64, in
         Found::Plain(entries) => {
             for entry in entries {
                 let own = entry.options.no_local() && entry.session.key == origin;
-                let opened = entry.inbox.is_some_and(|inbox| inboxes.iter().take(given).any(|i| *i == inbox));
+                let opened = entry
+                    .inbox
+                    .is_some_and(|inbox| InboxId::levels_of(ThingId(inbox.0)).any(|level| inboxes.iter().take(given).any(|i| *i == level)));
+                let screened = entry.options.screened() && !host.hears(thing, topic);
+                if screened {
+                    continue;
+                }
                 if entry.session.is_persistent() && entry.options.qos() > 0 && !own && !opened {
                     inboxes.push(entry.session.inbox);
                 }
@@ -164,13 +190,21 @@ fn pick_online<'t>(group: &'t Group<Entry>, qos: u8, inboxes: &Inboxes<'_>) -> O
 /// A record's inboxes, quick to ask even when there are thousands.
 struct Inboxes<'r> {
     few: &'r [InboxId],
+    /// The inbox of the thing it goes to, whatever its priority.
+    own: Option<InboxId>,
     many: Option<HashSet<InboxId>>,
 }
 
 impl<'r> Inboxes<'r> {
     fn of(record: &'r Record) -> Self {
         let many = (record.inboxes.len() > 16).then(|| record.inboxes.iter().copied().collect());
-        Self { few: &record.inboxes, many }
+        let own = (record.direction == Direction::Outbound).then(|| record.priority()).flatten().map(|_| record.thing.into());
+        Self { few: &record.inboxes, own, many }
+    }
+
+    /// Does who opens this thing's inbox get the record from there?
+    fn opened_by(&self, inbox: InboxId) -> bool {
+        self.own == Some(inbox) || self.contains(inbox)
     }
 
     fn contains(&self, inbox: InboxId) -> bool {

@@ -225,6 +225,16 @@ impl SubscribeOptions {
     pub fn retain_as_published(self) -> bool {
         self.0 & 8 != 0
     }
+    /// Not a bit of the standard's: what matches is shown to the host first. A client cannot set it.
+    #[must_use]
+    pub fn screened(self) -> bool {
+        self.0 & 0x40 != 0
+    }
+    /// The same, screened or not.
+    #[must_use]
+    pub fn with_screen(self, screened: bool) -> Self {
+        Self(self.0 & !0x40 | u8::from(screened) << 6)
+    }
     /// 0 send retained messages, 1 only for a new subscription, 2 never.
     #[must_use]
     pub fn retain_handling(self) -> u8 {

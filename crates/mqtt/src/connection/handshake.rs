@@ -135,6 +135,7 @@ async fn accept<H: Host>(broker: &Broker<H>, connect: &Connect<'_>, meta: &Strea
         address: meta.address,
         secure: meta.secure,
         level: connect.level,
+        durability: meta.durability,
     };
     let peer = broker.host.connect(request).await.map_err(|refusal| {
         let detail = match refusal {
@@ -175,8 +176,7 @@ where
         Err(reason) => {
             broker.host.ended(&peer, Ended::Closed(reason));
             count(&broker.counters.refused, 1);
-            let detail = (reason == Reason::ClientIdNotValid).then(|| "the client identifier is in use by another principal".to_owned());
-            refuse(&mut stream, level, max_packet(connect), No { reason, detail }).await;
+            refuse(&mut stream, level, max_packet(connect), reason.into()).await;
             return None;
         }
     };

@@ -132,6 +132,7 @@ where
             Some(accepted) => Ok(*accepted),
             None => {
                 count(&self.broker.counters.messages_in, 1);
+                count(&self.session.tenant.counters.messages_in, 1);
                 self.may_publish(&publish)
             }
         };
@@ -141,7 +142,8 @@ where
         };
         let durability = accepted.durability;
         let again = accepted.clone();
-        let (message, picked) = new_message(&self.session.tenant, &self.broker.clock, &publish, accepted, self.session.key);
+        let (message, picked) =
+            new_message(&*self.broker.host, &self.session.tenant, &self.broker.clock, &publish, accepted, self.session.key);
         match self.broker.journal.append(message, durability) {
             Ok(ticket) => {
                 let stored = ticket.record.map(|record| (ticket.seq, record));
@@ -185,6 +187,7 @@ where
     /// A publish is not taken. MQTT 5 hears why, in turn; 3.1.1 is closed, because there an acknowledgement would be a lie.
     fn refuse(&mut self, ack: Option<(AckKind, u16)>, reason: Reason) -> Result<(), Stop> {
         count(&self.broker.counters.messages_refused, 1);
+        count(&self.session.tenant.counters.messages_refused, 1);
         if !self.level.is_v5() {
             return Err(Stop::closed(reason));
         }
@@ -231,8 +234,12 @@ where
         let at = self.flow.find(ack.pid);
         let stage = at.and_then(|at| self.flow.slots.get(at)).filter(|slot| slot.sent).map(|slot| slot.stage);
         match (ack.kind, stage, at) {
+            (AckKind::PubAck, Some(Stage::PubAck), Some(at)) | (AckKind::PubRec, Some(Stage::PubRec), Some(at))
+                if ack.reason.is_error() =>
+            {
+                self.refused(at, ack.reason);
+            }
             (AckKind::PubAck, Some(Stage::PubAck), Some(at)) => self.delivered(at, None),
-            (AckKind::PubRec, Some(Stage::PubRec), Some(at)) if ack.reason.is_error() => self.delivered(at, None),
             (AckKind::PubRec, Some(Stage::PubRec), Some(at)) => {
                 self.delivered(at, Some(Stage::PubComp));
                 self.ack(AckKind::PubRel, ack.pid, Reason::Success);

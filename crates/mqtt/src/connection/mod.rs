@@ -141,6 +141,7 @@ where
         keep_alive: u16,
     ) -> Self {
         count(&broker.counters.connections, 1);
+        count(&session.tenant.counters.connections, 1);
         let heard = Instant::now();
         let keep_alive = (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1_500));
         let until = peer.expires.map(|end| {
@@ -268,12 +269,15 @@ where
         self.drain_pending().await;
         self.save_if_needed().await;
         let will = self.will.take().map(|will| *will);
+        if stop.why != Ended::Disconnect {
+            self.note_unanswered();
+        }
         self.let_consumers_go();
         let broker = self.broker;
         // Set first: from here on the session is no longer this connection's to abandon.
         self.released = true;
         let flow = std::mem::take(&mut self.flow);
-        broker.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.uncount();
         broker.release(&self.session, flow, &self.peer, will).await;
         broker.host.ended(&self.peer, stop.why);
         if stop.why == Ended::Lost {
@@ -286,6 +290,7 @@ where
             let mut written = 0;
             let drained = std::future::poll_fn(|cx| self.out.poll_drain(&mut self.stream, cx, &mut written)).await;
             count(&broker.counters.bytes_out, written);
+            count(&self.session.tenant.counters.bytes_out, written);
             drained?;
             self.stream.shutdown().await
         };
@@ -331,6 +336,13 @@ where
     }
 }
 
+impl<H: Host, S> Connection<'_, H, S> {
+    fn uncount(&self) {
+        self.broker.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.session.tenant.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 impl<H: Host, S> Drop for Connection<'_, H, S> {
     fn drop(&mut self) {
         if self.released {
@@ -339,7 +351,7 @@ impl<H: Host, S> Drop for Connection<'_, H, S> {
         // The task was dropped: what is durable by then is not acknowledged, the client will send it again.
         let flow = std::mem::take(&mut self.flow);
         let will = self.will.take().map(|will| *will);
-        self.broker.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.uncount();
         self.broker.abandon(&self.session, flow, &self.peer, will);
         self.broker.host.ended(&self.peer, Ended::Lost);
     }

@@ -8,12 +8,14 @@ use std::task::Context;
 
 use bytes::Bytes;
 use journal::{InboxId, Record, Seq};
+use model::ThingId;
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::{Connection, Stop};
+use crate::Undelivered;
 use crate::broker::count;
 use crate::codec::{AckKind, Filter, Properties, Publish, check_filter, id, publish_head, put_varint, varint_len};
 use crate::session::{Outgoing, Slot, Stage, Via};
@@ -22,6 +24,8 @@ use crate::{Host, Inbox, Reason};
 
 /// Inbox records asked for at a time.
 const FETCH: usize = 64;
+/// Records counted as unanswered at a time; beyond it counting begins anew.
+const MOST_UNANSWERED: usize = 100_000;
 /// Letters taken out at a time.
 const COLLECT: usize = 32;
 
@@ -38,6 +42,11 @@ pub(super) enum Source {
 pub(super) struct Consumer {
     source: Source,
     inbox: InboxId,
+    /// Of a thing's inboxes the one that is watched for all of them: the one of normal priority. The others are opened when there is
+    /// something in them.
+    base: InboxId,
+    /// Something may have come into another priority's inbox.
+    look: bool,
     /// Highest `QoS` of the filters that open it; of no meaning for the own queue.
     qos: u8,
     ids: SmallVec<[u32; 1]>,
@@ -52,9 +61,22 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    fn new(source: Source, inbox: InboxId, watch: Arc<Notify>, again_until: Option<Seq>) -> Self {
-        let added = Some(Box::pin(Arc::clone(&watch).notified_owned()));
-        Self { source, inbox, qos: 0, ids: SmallVec::new(), after: None, fetched: VecDeque::new(), more: true, watch, added, again_until }
+    fn new(source: Source, inbox: InboxId, base: InboxId, watch: Arc<Notify>, again_until: Option<Seq>) -> Self {
+        let added = (inbox == base).then(|| Box::pin(Arc::clone(&watch).notified_owned()));
+        Self {
+            source,
+            inbox,
+            base,
+            look: true,
+            qos: 0,
+            ids: SmallVec::new(),
+            after: None,
+            fetched: VecDeque::new(),
+            more: true,
+            watch,
+            added,
+            again_until,
+        }
     }
 
     /// True when something was added since the last look.
@@ -66,8 +88,14 @@ impl Consumer {
         // Listening again before the next fetch, so that nothing is missed in between.
         self.added = Some(Box::pin(Arc::clone(&self.watch).notified_owned()));
         self.more = true;
+        self.look = true;
         true
     }
+}
+
+/// Is this one of the inboxes of the thing whose normal inbox is `base`?
+pub(super) fn is_level(base: InboxId, inbox: InboxId) -> bool {
+    base == inbox || InboxId::levels_of(ThingId(base.0)).any(|level| level == inbox)
 }
 
 impl<H, S> Connection<'_, H, S>
@@ -79,6 +107,7 @@ where
     pub(super) async fn output(&mut self) -> Result<(), Stop> {
         self.send_again();
         self.send_backlog();
+        self.open_levels();
         for at in 0..self.consumers.len() {
             self.send_inbox(at).await?;
         }
@@ -217,6 +246,7 @@ where
         }
         match source {
             Source::Queue => {
+                let record = self.broker.heard(&record);
                 let topic = record.topic_str();
                 let (mut qos, mut retain, mut ids, mut any) = (0, false, SmallVec::new(), false);
                 for sub in &self.flow.subs {
@@ -257,10 +287,10 @@ where
                 Via::Queue => Source::Queue,
                 Via::Thing(inbox) => Source::Thing(inbox),
             };
-            if sent {
-                self.unwritten.push((source, message.record));
-            } else {
-                self.clear_record(source, &message.record, false);
+            match source {
+                _ if sent => self.unwritten.push((source, message.record)),
+                Source::Queue => self.clear_record(source, &message.record, false),
+                Source::Thing(inbox) => self.too_large(inbox, &message.record),
             }
             return;
         }
@@ -274,7 +304,15 @@ where
             }
             Via::Direct => {}
             Via::Queue => self.clear_record(Source::Queue, &message.record, false),
-            Via::Thing(inbox) => self.clear_record(Source::Thing(inbox), &message.record, false),
+            Via::Thing(inbox) => self.too_large(inbox, &message.record),
+        }
+    }
+
+    /// A record of a thing's inbox was not sent and never will be.
+    fn too_large(&self, inbox: Inbox, record: &Arc<Record>) {
+        if !record.expired(self.broker.clock.now()) && !self.broker.host.undeliverable(&self.peer, inbox.id, record, Undelivered::TooLarge)
+        {
+            self.clear_record(Source::Thing(inbox), record, false);
         }
     }
 
@@ -331,12 +369,14 @@ where
                 self.aliases_out.as_mut().and_then(|known| known.remove(topic.as_bytes()));
             }
             count(&self.broker.counters.messages_dropped, 1);
+            count(&self.session.tenant.counters.messages_dropped, 1);
             return false;
         }
         let level = self.level;
         self.out.put(|out| publish_head(&publish, &extra, payload.len(), level, out));
         self.out.payload(payload);
         count(&self.broker.counters.messages_out, 1);
+        count(&self.session.tenant.counters.messages_out, 1);
         true
     }
 
@@ -378,6 +418,50 @@ where
         }
     }
 
+    /// The client does not want it: the standard's "treated as acknowledged", but what came from a thing's inbox is the host's to keep.
+    pub(super) fn refused(&mut self, at: usize, reason: Reason) {
+        let kept = match self.flow.slots.get(at) {
+            Some(Slot { via: Via::Thing(inbox), message: Some(message), .. }) => {
+                self.broker.host.undeliverable(&self.peer, inbox.id, &message.record, Undelivered::Refused(reason))
+            }
+            _ => false,
+        };
+        if !kept {
+            return self.delivered(at, None);
+        }
+        self.forget_slot(at);
+    }
+
+    /// The slot goes; its record stays where it is.
+    fn forget_slot(&mut self, at: usize) {
+        if let Some(slot) = self.flow.slots.remove(at) {
+            self.flow.held -= slot.message.as_ref().map_or(0, Outgoing::size);
+        }
+    }
+
+    /// The connection ended before the client answered: the first record of each thing's inbox that had no answer is counted, and after
+    /// so many times it is the host's to move away.
+    pub(super) fn note_unanswered(&mut self) {
+        let most = self.broker.limits.max_deliveries;
+        let first = self.flow.slots.iter().position(|slot| slot.sent && slot.stage != Stage::PubComp && matches!(slot.via, Via::Thing(_)));
+        let Some(at) = first.filter(|_| most > 0) else { return };
+        let Some(Slot { via: Via::Thing(inbox), message: Some(message), .. }) = self.flow.slots.get(at) else { return };
+        let key = (inbox.id, message.record.seq);
+        let times = {
+            let mut all = self.broker.unanswered.lock();
+            if all.len() >= MOST_UNANSWERED && !all.contains_key(&key) {
+                all.clear();
+            }
+            let times = all.entry(key).or_default();
+            *times += 1;
+            *times
+        };
+        if times >= most && self.broker.host.undeliverable(&self.peer, inbox.id, &message.record, Undelivered::Unanswered(times)) {
+            self.broker.unanswered.lock().remove(&key);
+            self.forget_slot(at);
+        }
+    }
+
     /// Inbox records written at `QoS` 0 are done.
     pub(super) fn acknowledge_written(&mut self) {
         for (source, record) in std::mem::take(&mut self.unwritten) {
@@ -390,6 +474,9 @@ where
             Source::Queue => self.broker.journal.inbox_ack(self.session.inbox, record.seq),
             Source::Thing(inbox) => {
                 self.broker.journal.inbox_ack(inbox.id, record.seq);
+                if self.broker.limits.max_deliveries > 0 {
+                    self.broker.unanswered.lock().remove(&(inbox.id, record.seq));
+                }
                 if arrived {
                     self.broker.host.delivered(&self.peer, record);
                 }
@@ -425,13 +512,65 @@ where
                 Some(at) => old.swap_remove(at),
                 None => {
                     let again_until = self.broker.sent.lock().get(&inbox).copied();
-                    Consumer::new(source, inbox, self.broker.journal.inbox_watch(inbox), again_until)
+                    Consumer::new(source, inbox, inbox, self.broker.journal.inbox_watch(inbox), again_until)
                 }
             };
             (consumer.source, consumer.qos, consumer.ids) = (source, qos, ids);
             self.consumers.push(consumer);
         }
+        let wanted = self.consumers.len();
+        for mut level in std::mem::take(&mut old) {
+            let base = self.consumers.iter().take(wanted).find(|base| base.base == level.base && level.inbox != level.base);
+            match base.map(|base| (base.source, base.qos, base.ids.clone())) {
+                Some((Source::Thing(open), qos, ids)) => {
+                    (level.source, level.qos, level.ids) = (Source::Thing(Inbox { id: level.inbox, form: open.form }), qos, ids);
+                    self.consumers.push(level);
+                }
+                _ => old.push(level),
+            }
+        }
         self.note_sent(old);
+        self.sort_levels();
+    }
+
+    /// Opens the inboxes of other priorities in which there is something.
+    fn open_levels(&mut self) {
+        if !self.consumers.iter().any(|consumer| consumer.look && consumer.source != Source::Queue) {
+            return;
+        }
+        let mut fresh = Vec::new();
+        for at in 0..self.consumers.len() {
+            let Some(consumer) = self.consumers.get_mut(at) else { break };
+            let look = std::mem::take(&mut consumer.look);
+            let Source::Thing(open) = consumer.source else { continue };
+            if !look || consumer.inbox != consumer.base {
+                continue;
+            }
+            let (base, qos, ids, watch) = (consumer.base, consumer.qos, consumer.ids.clone(), Arc::clone(&consumer.watch));
+            for inbox in self.broker.journal.inbox_levels(ThingId(base.0)).into_iter().filter(|inbox| *inbox != base) {
+                match self.consumers.iter_mut().find(|consumer| consumer.inbox == inbox) {
+                    Some(known) => known.more = true,
+                    None => {
+                        let again_until = self.broker.sent.lock().get(&inbox).copied();
+                        let source = Source::Thing(Inbox { id: inbox, form: open.form });
+                        let level = Consumer::new(source, inbox, base, Arc::clone(&watch), again_until);
+                        fresh.push(Consumer { qos, ids: ids.clone(), look: false, ..level });
+                    }
+                }
+            }
+        }
+        if !fresh.is_empty() {
+            self.consumers.extend(fresh);
+            self.sort_levels();
+        }
+    }
+
+    /// Of a thing's inboxes the highest priority is read first.
+    fn sort_levels(&mut self) {
+        self.consumers.sort_by_key(|consumer| {
+            let rank = InboxId::levels_of(ThingId(consumer.base.0)).position(|level| level == consumer.inbox);
+            (consumer.source != Source::Queue, consumer.base, rank)
+        });
     }
 
     pub(super) fn let_consumers_go(&mut self) {

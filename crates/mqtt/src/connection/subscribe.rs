@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::output::is_level;
 use super::{Connection, Stop};
+use crate::broker::is_figure;
 use crate::codec::{
     CodesAck, Filter, Packet, Properties, PropertyWriter, Subscribe, SubscribeOptions, Unsubscribe, Value, check_filter, encode, id,
 };
@@ -80,7 +82,7 @@ where
             return Err((Reason::QuotaExceeded, "the session has as many subscriptions as it may"));
         }
         let allowed = self.broker.host.may_subscribe(&self.peer, filter).ok_or((Reason::NotAuthorized, "not authorized"))?;
-        let options = options.with_qos(options.qos().min(allowed.max_qos));
+        let options = options.with_qos(options.qos().min(allowed.max_qos)).with_screen(allowed.screened);
         Ok(Sub { filter: text.into(), options, identifier, inbox: allowed.inbox })
     }
 
@@ -120,8 +122,14 @@ where
         if self.flow.backlog.len() >= self.broker.limits.max_queued_per_session {
             return Err(Stop::closed(Reason::QuotaExceeded));
         }
-        let found = self.session.tenant.retained.read().find(filter, self.broker.clock.now());
-        self.flow.backlog.extend(found.into_iter().map(|record| Outgoing {
+        let found = if is_figure(filter) {
+            self.broker.figures(&self.session.tenant, filter)
+        } else {
+            self.session.tenant.retained.read().find(filter, self.broker.clock.now())
+        };
+        let host = &self.broker.host;
+        let found = found.into_iter().filter(|record| !sub.options.screened() || host.hears(record.thing, record.topic_str()));
+        self.flow.backlog.extend(found.map(|record| Outgoing {
             qos: sub.options.qos().min(record.qos),
             retain: true,
             ids: if sub.identifier == 0 { SmallVec::new() } else { SmallVec::from_elem(sub.identifier, 1) },
@@ -160,9 +168,9 @@ where
                 match self.broker.host.may_subscribe(&self.peer, filter) {
                     Some(allowed) => {
                         let qos = sub.options.qos().min(allowed.max_qos);
-                        if sub.inbox != allowed.inbox || qos != sub.options.qos() {
+                        if sub.inbox != allowed.inbox || qos != sub.options.qos() || allowed.screened != sub.options.screened() {
                             sub.inbox = allowed.inbox;
-                            sub.options = sub.options.with_qos(qos);
+                            sub.options = sub.options.with_qos(qos).with_screen(allowed.screened);
                             self.broker.subscribe(&self.session, &sub);
                         }
                         self.flow.subs.push(sub);
@@ -175,7 +183,9 @@ where
             // Inboxes this peer may no longer open keep their records; nothing of them is sent again.
             let subs = &self.flow.subs;
             self.flow.slots.retain(|slot| match slot.via {
-                Via::Thing(inbox) if slot.stage != Stage::PubComp => subs.iter().any(|sub| sub.inbox.is_some_and(|i| i.id == inbox.id)),
+                Via::Thing(inbox) if slot.stage != Stage::PubComp => {
+                    subs.iter().any(|sub| sub.inbox.is_some_and(|i| is_level(i.id, inbox.id)))
+                }
                 _ => true,
             });
             self.flow.unsent = self.flow.slots.len();

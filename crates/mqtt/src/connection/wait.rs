@@ -74,6 +74,7 @@ where
         let mut written = 0;
         let drained = self.out.poll_drain(&mut self.stream, cx, &mut written);
         count(&self.broker.counters.bytes_out, written);
+        count(&self.session.tenant.counters.bytes_out, written);
         match drained {
             Poll::Pending => Ok(false),
             Poll::Ready(Err(_)) => Err(Stop::LOST),
@@ -104,6 +105,7 @@ where
                 Poll::Ready(Ok(n)) => {
                     any = true;
                     count(&self.broker.counters.bytes_in, n);
+                    count(&self.session.tenant.counters.bytes_in, n);
                     if n < CHUNK {
                         break;
                     }

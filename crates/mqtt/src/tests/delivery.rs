@@ -223,7 +223,7 @@ async fn the_server_publishes_and_routes_too() {
         qos: 1,
         retain: false,
         properties: bytes::Bytes::new(),
-        inboxes: house.broker.inboxes_for(tenant, "s/2", 1),
+        inboxes: house.broker.inboxes_for(tenant, OpenHost::thing("x"), "s/2", 1),
         idempotency: None,
     };
     assert_eq!(message.inboxes.len(), 1);

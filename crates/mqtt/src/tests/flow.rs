@@ -220,5 +220,8 @@ async fn many_messages_wait_their_turn_through_a_small_window() {
         client.expect(&pid.to_string()).await;
     }
     client.silent().await;
-    assert_eq!(house.journal.inbox_len(crate::session::Session::inbox_of(OpenHost::tenant(), "s")), 0);
+    assert_eq!(
+        house.journal.inbox_len(crate::session::Session::inbox_of(OpenHost::tenant(), &crate::session::Session::name_of("operator", "s"))),
+        0
+    );
 }

@@ -3,8 +3,10 @@
 mod basics;
 mod client;
 mod delivery;
+mod figures;
 mod flow;
 mod limits;
+mod queue;
 mod retained;
 mod sessions;
 mod standard;

@@ -6,6 +6,8 @@
 mod children;
 mod retained;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use retained::Retained;
