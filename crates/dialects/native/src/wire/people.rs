@@ -2,7 +2,7 @@
 
 use identity::{ExposeSecret, IssuedToken, SecretString};
 use jiff::Timestamp;
-use model::{Caller, Grant, PlanName, Role};
+use model::{AuthMethod, Caller, Grant, PlanName, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -355,6 +355,26 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// The scopes it may ask for; those that are permissions (`thing:read`) bound what it may do itself.
     pub scopes: Vec<String>,
+    /// How it proves itself; absent: by its secret, or not at all when public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub auth_method: Option<AuthMethod>,
+    /// Its public keys, a JWK set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub jwks: Option<serde_json::Value>,
+    /// The fingerprints of its certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub certificates: Vec<model::CertificateFingerprint>,
+    /// Are its access tokens bound to its certificate?
+    pub certificate_bound_tokens: bool,
+    /// Is it refused tokens without DPoP?
+    pub dpop_bound_tokens: bool,
+    /// Must it push its authorization requests?
+    pub require_pushed_requests: bool,
+    /// The resources it may ask tokens for, beside the gateway.
+    pub resources: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -368,6 +388,13 @@ impl From<model::Client> for Client {
             grants: c.grants,
             redirect_uris: c.redirect_uris,
             scopes: c.scopes,
+            auth_method: c.security.auth_method,
+            jwks: c.security.jwks,
+            certificates: c.security.certificates,
+            certificate_bound_tokens: c.security.certificate_bound_tokens,
+            dpop_bound_tokens: c.security.dpop_bound_tokens,
+            require_pushed_requests: c.security.require_pushed_requests,
+            resources: c.security.resources,
             created: c.created,
         }
     }
@@ -397,6 +424,31 @@ pub struct NewClient {
     /// The scopes it may ask for.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// Good in every tenant of its user, with all that the user may there; operators only.
+    #[serde(default)]
+    pub everywhere: bool,
+    /// How it proves itself: `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `self_signed_tls_client_auth`;
+    /// absent: by its secret, or not at all when public.
+    #[schema(value_type = Option<String>)]
+    pub auth_method: Option<AuthMethod>,
+    /// Its public keys, a JWK set, for `private_key_jwt`.
+    #[schema(value_type = Option<Object>)]
+    pub jwks: Option<serde_json::Value>,
+    /// Its certificates, PEM or fingerprint, for `self_signed_tls_client_auth`.
+    #[serde(default)]
+    pub certificates: Vec<String>,
+    /// Bind its access tokens to its certificate (RFC 8705)?
+    #[serde(default)]
+    pub certificate_bound_tokens: bool,
+    /// Refuse it tokens without DPoP (RFC 9449)?
+    #[serde(default)]
+    pub dpop_bound_tokens: bool,
+    /// Refuse authorization requests it did not push (RFC 9126)?
+    #[serde(default)]
+    pub require_pushed_requests: bool,
+    /// The resources it may ask tokens for, beside the gateway (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
 }
 
 /// A fresh client with its secret.
