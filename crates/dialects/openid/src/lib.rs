@@ -12,12 +12,15 @@ pub mod realms;
 
 use axum::Router;
 use identity::Identity;
+use notify::Notify;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct App {
     /// Who is who.
     pub identity: Identity,
+    /// What goes out by mail.
+    pub notify: Notify,
 }
 
 /// Every route of the provider and its pages.

@@ -278,6 +278,35 @@ pub struct NewPassword {
     pub password: Secret,
 }
 
+/// Must there be a second factor?
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FactorDemand {
+    /// Must there?
+    pub required: bool,
+}
+
+/// A user's second factor.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecondFactor {
+    /// Since when there is one; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Recovery codes left.
+    pub recovery_codes: u64,
+    /// Must this user have one, by an administrator's word?
+    pub required: bool,
+    /// Must it, for whatever reason (a tenant of its demands one)?
+    pub demanded: bool,
+}
+
+impl From<identity::FactorState> for SecondFactor {
+    fn from(state: identity::FactorState) -> Self {
+        let identity::FactorState { enrolled, recovery_codes, required, demanded } = state;
+        Self { since: enrolled, recovery_codes, required, demanded }
+    }
+}
+
 /// A user in the tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Member {
