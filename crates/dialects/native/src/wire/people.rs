@@ -498,6 +498,62 @@ impl CreatedClient {
     }
 }
 
+/// An initial access token without the token itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InitialToken {
+    /// Its id.
+    pub id: Uuid,
+    /// For people.
+    pub label: String,
+    /// The grants its clients may use at most.
+    #[schema(value_type = Vec<GrantWord>)]
+    pub grants: Vec<Grant>,
+    /// The scopes its clients may ask for at most.
+    pub scopes: Vec<String>,
+    /// How many clients it may still make.
+    pub uses: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl From<identity::oauth::InitialToken> for InitialToken {
+    fn from(t: identity::oauth::InitialToken) -> Self {
+        Self { id: t.id, label: t.label, grants: t.grants, scopes: t.scopes, uses: t.uses, created: t.created, expires: t.expires }
+    }
+}
+
+/// An initial access token to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"label": "partners", "uses": 10}))]
+pub struct NewInitialToken {
+    /// For people.
+    pub label: String,
+    /// The grants its clients may use at most; absent: `authorization_code` and `refresh_token`.
+    #[serde(default)]
+    #[schema(value_type = Vec<GrantWord>)]
+    pub grants: Vec<Grant>,
+    /// The scopes its clients may ask for at most; absent: `openid`, `email`, `profile`, `offline_access`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// How many clients it may make, 1 to 1,000; absent: one.
+    pub uses: Option<u32>,
+    /// When it ends, 90 days ahead at most; absent: in seven days.
+    pub expires: Option<Timestamp>,
+}
+
+/// A fresh initial access token.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedInitialToken {
+    /// What it allows.
+    #[serde(flatten)]
+    pub initial_token: InitialToken,
+    /// The token, shown this once.
+    pub token: String,
+}
+
 /// An API key without the key itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiKey {
