@@ -9,6 +9,7 @@ mod forms;
 mod pages;
 mod provider;
 pub mod realms;
+mod registration;
 
 use axum::Router;
 use identity::Identity;

@@ -8,9 +8,7 @@ use edge::{Origin, Payload, Presented};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName, StatusCode};
 use identity::Identity;
-use identity::oauth::{
-    Authorization, AuthorizeError, Decision, Login, OAuthError, Params, Redirect, ResponseMode, TokenRequest,
-};
+use identity::oauth::{Authorization, AuthorizeError, Decision, Login, OAuthError, Params, Redirect, ResponseMode, TokenRequest};
 use model::TenantId;
 use serde_json::json;
 
@@ -19,11 +17,12 @@ use crate::error::Refusal;
 use crate::forms::{self, encode};
 use crate::pages;
 use crate::realms::{Face, PLAIN};
+use crate::registration;
 
 #[derive(Clone)]
-struct Here {
-    identity: Identity,
-    face: &'static Face,
+pub(crate) struct Here {
+    pub(crate) identity: Identity,
+    pub(crate) face: &'static Face,
 }
 
 /// The routes of one face.
@@ -36,6 +35,11 @@ pub(crate) fn router(app: &App, face: &'static Face) -> Router {
         .route(face.userinfo, get(userinfo).post(userinfo).options(preflight))
         .route(face.jwks, get(jwks).options(preflight))
         .route(face.introspect, post(introspect))
+        .route(face.register, post(registration::register).options(preflight))
+        .route(
+            &format!("{}/{{client}}", face.register),
+            get(registration::read).put(registration::replace).delete(registration::remove).options(preflight),
+        )
         .route(face.par, post(push).options(preflight))
         .route(face.device, post(device).options(preflight))
         .route(face.revoke, post(revoke).options(preflight))
@@ -49,12 +53,12 @@ pub(crate) fn router(app: &App, face: &'static Face) -> Router {
 }
 
 const OPEN: [(HeaderName, &str); 1] = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
-const PRIVATE: [(HeaderName, &str); 3] = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
+pub(crate) const PRIVATE: [(HeaderName, &str); 3] = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
 
 async fn preflight() -> Response {
     let headers = [
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (http::header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (http::header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, OPTIONS"),
         (http::header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, x-requested-with, tenant, dpop"),
         (http::header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
@@ -159,8 +163,7 @@ async fn token(
     payload: Payload,
 ) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let request =
-        TokenRequest { auth: shown.client(), params: &params, tenant: tenant_header(&headers)?, origin: &(&origin).into() };
+    let request = TokenRequest { auth: shown.client(), params: &params, tenant: tenant_header(&headers)?, origin: &(&origin).into() };
     let response = here.identity.token(&here.face.realm, &request).await?;
     Ok((PRIVATE, Json(response)).into_response())
 }

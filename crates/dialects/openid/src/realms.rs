@@ -29,6 +29,8 @@ pub struct Face {
     pub device: &'static str,
     /// Pushed authorization request endpoint (RFC 9126).
     pub par: &'static str,
+    /// Client registration endpoint (RFC 7591).
+    pub register: &'static str,
     /// Logout endpoint (OpenID Connect RP-Initiated Logout).
     pub logout: &'static str,
 }
@@ -58,6 +60,7 @@ pub static PLAIN: Face = Face {
     revoke: "/oauth2/revoke",
     device: "/oauth2/device_authorization",
     par: "/oauth2/par",
+    register: "/oauth2/register",
     logout: "/oauth2/logout",
 };
 
@@ -86,6 +89,7 @@ pub static OLT: Face = Face {
     revoke: "/v1/id/auth/realms/olt/protocol/openid-connect/revoke",
     device: "/v1/id/auth/realms/olt/protocol/openid-connect/auth/device",
     par: "/v1/id/auth/realms/olt/protocol/openid-connect/ext/par/request",
+    register: "/v1/id/auth/realms/olt/clients-registrations/openid-connect",
     logout: "/v1/id/auth/realms/olt/protocol/openid-connect/logout",
 };
 
@@ -127,6 +131,7 @@ impl Face {
             "response_modes_supported": ["query", "fragment", "form_post"],
             "pushed_authorization_request_endpoint": at(self.par),
             "require_pushed_authorization_requests": false,
+            "registration_endpoint": at(self.register),
             "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token",
                 "urn:ietf:params:oauth:grant-type:device_code", "urn:ietf:params:oauth:grant-type:token-exchange", "id_token"],
             "subject_types_supported": ["public"],

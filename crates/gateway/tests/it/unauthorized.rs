@@ -88,6 +88,8 @@ const NATIVE: &[Operation] = &[
     op("GET", "/heliograph/v1/clients", Lacks::Reader, none),
     op("POST", "/heliograph/v1/clients", Lacks::Reader, || json!({ "id": "new-client", "grants": ["client_credentials"] })),
     op("GET", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
+    op("GET", "/heliograph/v1/initial-access-tokens", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/initial-access-tokens", Lacks::Reader, || json!({ "label": "new" })),
     op("GET", "/heliograph/v1/api-keys", Lacks::Reader, none),
     op("POST", "/heliograph/v1/api-keys", Lacks::Reader, || json!({ "label": "new", "user": "{member}" })),
     op("GET", "/heliograph/v1/audit", Lacks::Reader, none),
@@ -105,6 +107,7 @@ const NATIVE: &[Operation] = &[
     op("DELETE", "/heliograph/v1/things/{thing}/certificates/{fingerprint}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/things/{thing}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/initial-access-tokens/{initial}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/api-keys/{apikey}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/memberships/{member}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/users/{goner}", Lacks::Reader, none),
@@ -148,6 +151,7 @@ impl World {
         let leaver =
             alice.post("/heliograph/v1/users", &json!({ "email": "leaver@example.com", "role": "reader" })).await.expect(201).json();
         let goner = alice.post("/heliograph/v1/users", &json!({ "email": "goner@example.com", "role": "reader" })).await.expect(201).json();
+        let initial = alice.post("/heliograph/v1/initial-access-tokens", &json!({ "label": "partners" })).await.expect(201).json();
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("text in {value}")).to_owned();
         let names = vec![
             ("{thing}", "watched".to_owned()),
@@ -159,6 +163,7 @@ impl World {
             ("{own}", ALICE.id.to_owned()),
             ("{member}", text(&leaver["id"])),
             ("{client}", "backend".to_owned()),
+            ("{initial}", text(&initial["id"])),
             ("{apikey}", text(&keys["items"][0]["id"])),
             ("{delivery}", gateway.clock().new_id::<uuid::Uuid>().to_string()),
             ("{subscription}", text(&subscription["result"]["subscription"]["flsubscriptionspk"])),

@@ -157,7 +157,12 @@ impl Identity {
     }
 
     /// The same for parameters at hand, whichever way they came.
-    pub(super) async fn judged(&self, realm: &Realm, params: &Params, pushed: Option<PushedAs>) -> Result<AuthorizeRequest, AuthorizeError> {
+    pub(super) async fn judged(
+        &self,
+        realm: &Realm,
+        params: &Params,
+        pushed: Option<PushedAs>,
+    ) -> Result<AuthorizeRequest, AuthorizeError> {
         let show = |description: &str| AuthorizeError::Show(OAuthError::invalid_request(description));
         let client_id = params.get("client_id").ok_or_else(|| show("the application did not say who it is: client_id is missing"))?;
         let record = self.inner.directory.client(client_id).await?;
@@ -181,7 +186,8 @@ impl Identity {
             prompt: params.get("prompt").unwrap_or_default().split(' ').filter(|p| !p.is_empty()).map(str::to_owned).collect(),
             max_age: None,
             // The first value known here is the one preferred (OpenID Connect Core 3.1.2.1).
-            wants_factor: params.get("acr_values").unwrap_or_default().split(' ').find(|v| super::ACR_VALUES.contains(v)) == Some(super::ACR_FACTOR),
+            wants_factor: params.get("acr_values").unwrap_or_default().split(' ').find(|v| super::ACR_VALUES.contains(v))
+                == Some(super::ACR_FACTOR),
             login_hint: params.get("login_hint").map(str::to_owned),
             issuer: realm.issuer(&self.public_url()),
             dpop_jkt: params.get("dpop_jkt").map(str::to_owned),
@@ -259,9 +265,8 @@ impl Identity {
         };
         let enough = |login: &&Login| login.second_factor() || !request.wants_factor;
         // Whoever signed in after the request was pushed did so for it.
-        let asked_again = |login: &&Login| {
-            !request.prompts("login") || request.pushed.as_ref().is_some_and(|pushed| login.auth_time >= pushed.at)
-        };
+        let asked_again =
+            |login: &&Login| !request.prompts("login") || request.pushed.as_ref().is_some_and(|pushed| login.auth_time >= pushed.at);
         let Some(login) = login.filter(fresh).filter(enough).filter(asked_again) else {
             return if silent { refuse(Code::LoginRequired, "the user has to sign in") } else { Ok(Authorization::LogIn) };
         };

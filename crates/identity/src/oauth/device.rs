@@ -145,7 +145,14 @@ impl Identity {
             (None, [only]) => only.0,
             _ => return Err(Error::invalid("tenant", "is not one of yours")),
         };
-        let said = Said { allow: decision.allow, user: login.user, tenant, login: login.id, auth_time: login.auth_time, methods: login.methods.clone() };
+        let said = Said {
+            allow: decision.allow,
+            user: login.user,
+            tenant,
+            login: login.id,
+            auth_time: login.auth_time,
+            methods: login.methods.clone(),
+        };
         let json = serde_json::to_string(&said).map_err(Error::internal)?;
         let mut tx = self.inner.db.begin().await?;
         if !tx.decide_device(&asked.user_code, &json, self.clock().now()).await? {

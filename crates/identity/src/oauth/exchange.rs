@@ -210,7 +210,11 @@ impl Identity {
         let plain = Mint::plain(&caller, &realm.profile);
         let mint = Mint { session: subject.session, cnf: known.cnf.as_ref(), resources, until: Some(subject.expires), ..plain };
         let minted = self.mint(&mint, |_, _, _| claims).await?;
-        self.record(AuditEvent::done(&caller, "token.exchanged", None).detail(format_args!("{} for client:{}", realm.name(), known.client.id)));
+        self.record(AuditEvent::done(&caller, "token.exchanged", None).detail(format_args!(
+            "{} for client:{}",
+            realm.name(),
+            known.client.id
+        )));
         Ok(TokenResponse {
             access_token: minted.token,
             token_type: Cnf::token_type(known.cnf.as_ref()),

@@ -33,13 +33,7 @@ fn unknown() -> OAuthError {
 
 impl Identity {
     /// Takes an authorization request in. It is judged at once, so that mistakes are told to the client and not to its user.
-    pub async fn push_request(
-        &self,
-        realm: &Realm,
-        auth: ClientAuth<'_>,
-        params: &Params,
-        origin: &Origin,
-    ) -> Result<Pushed, OAuthError> {
+    pub async fn push_request(&self, realm: &Realm, auth: ClientAuth<'_>, params: &Params, origin: &Origin) -> Result<Pushed, OAuthError> {
         let known = self.oauth_client(realm, auth, params, origin).await?;
         if params.get("request_uri").is_some() {
             return Err(OAuthError::invalid_request("request_uri can't be pushed"));
@@ -79,12 +73,7 @@ impl Identity {
     }
 
     /// The request of that name, if this client pushed it and nobody has answered it.
-    pub(super) async fn pushed_request(
-        &self,
-        realm: &Realm,
-        uri: &str,
-        client: Option<&str>,
-    ) -> Result<(PushedAs, Params), OAuthError> {
+    pub(super) async fn pushed_request(&self, realm: &Realm, uri: &str, client: Option<&str>) -> Result<(PushedAs, Params), OAuthError> {
         if !uri.starts_with(URN) {
             return Err(unknown());
         }

@@ -322,7 +322,8 @@ impl Identity {
         let now = self.clock().now();
         let refresh = if known.client.grants.contains(&Grant::RefreshToken) {
             if !refresh.stored {
-                let record = RefreshRecord { session: session.id, tenant: session.tenant, created: now, expires: session.expires, spent: None };
+                let record =
+                    RefreshRecord { session: session.id, tenant: session.tenant, created: now, expires: session.expires, spent: None };
                 tx.insert_refresh(&secret::sha256(refresh.token.as_bytes()), &record).await?;
             }
             Some(refresh.token)

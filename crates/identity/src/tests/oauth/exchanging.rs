@@ -9,8 +9,13 @@ const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 fn ask<'a>(client: &'a str, subject: &'a str, kind: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let mut pairs =
-        vec![("grant_type", EXCHANGE), ("client_id", client), ("client_secret", SECRET), ("subject_token", subject), ("subject_token_type", kind)];
+    let mut pairs = vec![
+        ("grant_type", EXCHANGE),
+        ("client_id", client),
+        ("client_secret", SECRET),
+        ("subject_token", subject),
+        ("subject_token_type", kind),
+    ];
     pairs.extend_from_slice(more);
     pairs
 }
@@ -95,7 +100,8 @@ async fn actors_are_named_one_behind_the_other(house: House) {
         let place = &place;
         async move {
             place.client(&id, |_| ()).await;
-            let pairs = [("grant_type", "client_credentials"), ("client_id", id.as_str()), ("client_secret", SECRET), ("scope", "thing:read")];
+            let pairs =
+                [("grant_type", "client_credentials"), ("client_id", id.as_str()), ("client_secret", SECRET), ("scope", "thing:read")];
             place.token(&PLAIN, &pairs, shown(None)).await.unwrap().access_token
         }
     };
@@ -146,7 +152,10 @@ async fn id_tokens_are_exchanged(house: House) {
             (form("app", "token"), OAuthErrorCode::InvalidRequest),
             // Made for another client; an access token; public clients prove nothing.
             (form("api", "id_token"), OAuthErrorCode::InvalidGrant),
-            (vec![("grant_type", "id_token"), ("client_id", "app"), ("client_secret", SECRET), ("id_token", access)], OAuthErrorCode::InvalidGrant),
+            (
+                vec![("grant_type", "id_token"), ("client_id", "app"), ("client_secret", SECRET), ("id_token", access)],
+                OAuthErrorCode::InvalidGrant,
+            ),
             (vec![("grant_type", "id_token"), ("client_id", "spa"), ("id_token", id_token)], OAuthErrorCode::InvalidGrant),
         ] {
             assert_eq!(code_of(place.token(realm, &pairs, shown(None)).await), code, "{pairs:?}");

@@ -4,6 +4,7 @@ mod clients;
 mod exchanging;
 mod pushing;
 mod refreshing;
+mod registering;
 mod showing;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -52,7 +53,13 @@ pub(super) const PLAIN: Realm = Realm {
 
 /// Like the realm of Keycloak's kind.
 pub(super) const KEYCLOAK: Realm = Realm {
-    profile: TokenProfile { name: "keycloak", algorithm: Algorithm::Rs256, audience: Some(ANY_AUDIENCE), typ: Some("JWT"), ..PLAIN.profile },
+    profile: TokenProfile {
+        name: "keycloak",
+        algorithm: Algorithm::Rs256,
+        audience: Some(ANY_AUDIENCE),
+        typ: Some("JWT"),
+        ..PLAIN.profile
+    },
     keycloak: true,
     ..PLAIN
 };

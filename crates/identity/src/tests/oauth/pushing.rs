@@ -28,7 +28,8 @@ impl Place {
     /// What comes of following a `request_uri`.
     async fn follow(&self, client: &str, uri: &str, login: Option<&Login>) -> Result<Authorization, AuthorizeError> {
         let identity = &self.house.identity;
-        let request = identity.authorize_request(&PLAIN, &params(&[("client_id", client), ("request_uri", uri), ("state", "other")])).await?;
+        let request =
+            identity.authorize_request(&PLAIN, &params(&[("client_id", client), ("request_uri", uri), ("state", "other")])).await?;
         identity.authorize(&PLAIN, &request, login, Some(Decision { allow: true, tenant: None }), &origin()).await
     }
 }

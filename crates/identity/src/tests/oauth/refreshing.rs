@@ -46,8 +46,7 @@ async fn a_lost_reply_is_answered_again(house: House) {
     // Another node with the same keys answers the same.
     let another = place.house.another().await;
     let form = params(&[("grant_type", "refresh_token"), ("client_id", "backend"), ("client_secret", SECRET), ("refresh_token", &first)]);
-    let request =
-        TokenRequest { auth: ClientAuth { basic: None, shown: shown(None) }, params: &form, tenant: None, origin: &origin() };
+    let request = TokenRequest { auth: ClientAuth { basic: None, shown: shown(None) }, params: &form, tenant: None, origin: &origin() };
     assert_eq!(another.token(&PLAIN, &request).await.unwrap().refresh_token, Some(a.clone()));
     // Too late, it is a thief's.
     place.house.advance(31);

@@ -150,14 +150,24 @@ async fn a_code_may_be_bound_to_a_key(house: House) {
     let jkt = key.jkt();
     for proof in [None, Some(Key::ec().proof(&place.house, "POST", TOKEN_PATH, None, json!({})))] {
         let code = place.code(&PLAIN, &login, "backend", &[("dpop_jkt", &jkt)]).await;
-        let form =
-            [("grant_type", "authorization_code"), ("client_id", "backend"), ("client_secret", SECRET), ("code", &code), ("redirect_uri", CALLBACK)];
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "backend"),
+            ("client_secret", SECRET),
+            ("code", &code),
+            ("redirect_uri", CALLBACK),
+        ];
         assert_eq!(code_of(place.token(&PLAIN, &form, shown(proof.as_deref())).await), OAuthErrorCode::InvalidGrant);
     }
     let code = place.code(&PLAIN, &login, "backend", &[("dpop_jkt", &jkt)]).await;
     let proof = key.proof(&place.house, "POST", TOKEN_PATH, None, json!({}));
-    let form =
-        [("grant_type", "authorization_code"), ("client_id", "backend"), ("client_secret", SECRET), ("code", &code), ("redirect_uri", CALLBACK)];
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "backend"),
+        ("client_secret", SECRET),
+        ("code", &code),
+        ("redirect_uri", CALLBACK),
+    ];
     assert_eq!(place.token(&PLAIN, &form, shown(Some(&proof))).await.unwrap().token_type, "DPoP");
 }
 
