@@ -5,6 +5,7 @@ mod exchanging;
 mod pushing;
 mod refreshing;
 mod registering;
+mod rotating;
 mod showing;
 
 use aws_lc_rs::rand::SystemRandom;
