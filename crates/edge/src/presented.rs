@@ -44,7 +44,13 @@ impl Presented {
             [one] if !one.is_empty() => Dpop::One(one),
             _ => Dpop::Malformed,
         };
-        Shown { method: self.method.as_str(), path: &self.path, dpop, dpop_scheme: self.dpop_scheme, certificate: self.certificate.as_deref() }
+        Shown {
+            method: self.method.as_str(),
+            path: &self.path,
+            dpop,
+            dpop_scheme: self.dpop_scheme,
+            certificate: self.certificate.as_deref(),
+        }
     }
 
     fn of(parts: &Parts) -> Self {

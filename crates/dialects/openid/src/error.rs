@@ -1,9 +1,9 @@
 //! OAuth errors as their RFCs write them: status, `error`, `error_description`, `WWW-Authenticate`.
 
 use axum::response::{IntoResponse, Response};
+use edge::Presented;
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use edge::Presented;
 use identity::oauth::{ASYMMETRIC, OAuthError, OAuthErrorCode as Code};
 use serde_json::json;
 
