@@ -155,12 +155,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     /// So many at once and one more each `again`; the wait begins with `first`.
     fn slow(at_once: u32, again: Duration, first: Duration, limits: &RateLimits) -> Self {
         let micros = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX / 4);
-        Self {
-            capacity: f64::from(at_once),
-            per_micro: 1e-6 / again.as_secs_f64(),
-            first_backoff: micros(first),
-            ..Self::new(1, limits)
-        }
+        Self { capacity: f64::from(at_once), per_micro: 1e-6 / again.as_secs_f64(), first_backoff: micros(first), ..Self::new(1, limits) }
     }
 
     fn refill(&self, bucket: &mut Bucket, now: i64) {

@@ -6,6 +6,7 @@
 
 mod error;
 mod forms;
+mod frames;
 mod pages;
 mod provider;
 pub mod realms;
@@ -26,5 +27,5 @@ pub struct App {
 
 /// Every route of the provider and its pages.
 pub fn router(app: App) -> Router {
-    Router::new().merge(provider::router(&app, &realms::PLAIN)).merge(provider::router(&app, &realms::OLT)).merge(pages::router(&app))
+    Router::new().merge(provider::router(&app, &realms::PLAIN)).merge(provider::router(&app, &realms::OLT)).merge(pages::router(&app)).merge(frames::router(&app))
 }

@@ -31,7 +31,7 @@ pub(crate) fn router(app: &App, face: &'static Face) -> Router {
     let mut router = Router::new()
         .route(&format!("{}/.well-known/openid-configuration", face.base), get(discovery).options(preflight))
         .route(face.authorize, get(authorize).post(authorize_form))
-        .route(face.token, post(token).options(preflight))
+        .route(face.token, post(token).options(preflight).layer(axum::middleware::from_fn(crate::frames::credentialed)))
         .route(face.userinfo, get(userinfo).post(userinfo).options(preflight))
         .route(face.jwks, get(jwks).options(preflight))
         .route(face.introspect, post(introspect))

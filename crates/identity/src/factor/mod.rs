@@ -161,8 +161,7 @@ impl Identity {
         let url = self.public_url();
         let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
         let (issuer, email) = (escape(&format!("Heliograph {host}")), escape(&standing.record.user.email));
-        let uri =
-            format!("otpauth://totp/{issuer}:{email}?secret={}&issuer={issuer}&algorithm=SHA1&digits=6&period=30", text.expose_secret());
+        let uri = format!("otpauth://totp/{issuer}:{email}?secret={}&issuer={issuer}", text.expose_secret());
         Ok(Offer { secret: text, uri: SecretString::from(uri), sealed })
     }
 

@@ -94,6 +94,33 @@ impl Identity {
         })
     }
 
+    /// Does the session that an application knows go on at this browser? None where the page that asks, by its origin, is none of
+    /// the application's. Without a session: is nobody signed in?
+    pub async fn session_unchanged(
+        &self,
+        realm: &super::Realm,
+        client: &str,
+        session: &str,
+        origin: &str,
+        login: Option<&Login>,
+    ) -> Result<Option<bool>> {
+        let Some(known) = self.inner.directory.client(client).await? else { return Ok(None) };
+        // A redirect URI's origin, with a path that both have: ports of loopback addresses are free here, too.
+        let of = |uri: &str| uri.match_indices('/').nth(2).map_or(uri.to_owned(), |(at, _)| uri.get(..at).unwrap_or(uri).to_owned());
+        let origins: Vec<_> = known.client.redirect_uris.iter().map(|uri| of(uri)).collect();
+        if origin.is_empty() || !super::redirect::registered(&origins, origin) {
+            return Ok(None);
+        }
+        if session.is_empty() {
+            return Ok(Some(login.is_none()));
+        }
+        let Ok(id) = session.parse() else { return Ok(Some(false)) };
+        let record = self.inner.db.read().await?.oauth_session(id).await?;
+        Ok(Some(record.is_some_and(|s| {
+            s.client == client && s.realm == realm.name() && login.is_some_and(|l| s.user == l.user && s.login == Some(l.id))
+        })))
+    }
+
     /// Signs a browser out and ends what was granted through it.
     pub async fn log_out(&self, login: &Login) -> Result<()> {
         self.end_open_session(login, login.id).await.map(|_| ())

@@ -44,9 +44,14 @@ pub(crate) fn router(app: &App) -> Router {
         .route("/console/device", get(device::device_page).post(device::device_form))
         .route("/console/logout", post(log_out))
         .route("/console/assets/pages.css", get(async || asset("text/css; charset=utf-8", include_str!("../../assets/pages.css"))))
-        .route("/console/assets/submit.js", get(async || asset("text/javascript; charset=utf-8", include_str!("../../assets/submit.js"))))
+        .route("/console/assets/submit.js", get(async || script(include_str!("../../assets/submit.js"))))
         .route("/console/assets/icon.svg", get(async || asset("image/svg+xml", include_str!("../../assets/icon.svg"))))
         .with_state(app.clone())
+}
+
+/// A script of ours.
+pub(crate) fn script(text: &'static str) -> Response {
+    asset("text/javascript; charset=utf-8", text)
 }
 
 fn asset(media: &'static str, text: &'static str) -> Response {

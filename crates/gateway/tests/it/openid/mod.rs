@@ -1,6 +1,8 @@
 //! The OpenID provider: other people's clients through both faces, and what happens to bad input.
 
 mod attacks;
+mod factor;
+mod mailed;
 mod pages;
 mod tables;
 
@@ -84,6 +86,17 @@ async fn clients_with_keys_and_certificates_at_the_plain_face() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_with_keys_and_certificates_at_the_realm() {
     more("/v1/id/auth/realms/olt").await;
+}
+
+/// Chromium and its driver, where `./test` has installed them.
+fn chromium() -> Option<&'static str> {
+    let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].into_iter().find(|p| std::path::Path::new(p).exists());
+    if found.is_none() || !root().join("tests/clients/openid/node_modules").exists() {
+        assert!(!testkit::required(), "Chromium or its driver is not installed");
+        eprintln!("skipped: no Chromium");
+        return None;
+    }
+    found
 }
 
 async fn story(base: &str) {
