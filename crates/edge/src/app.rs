@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::headers::header as header_text;
+use crate::origin::PeerCertificate;
 use crate::{Origin, Peer, VirtualHosts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,6 +66,9 @@ impl App {
         parts.extensions.insert(Stopping(stopping));
         if let Some(peer) = peer {
             parts.extensions.insert(ConnectInfo(peer.address));
+            if let Some(certificate) = peer.certificate {
+                parts.extensions.insert(PeerCertificate(certificate));
+            }
         }
         let router = self.inner.hosts.pick(&parts.uri, &parts.headers).clone();
         let method = parts.method.clone();

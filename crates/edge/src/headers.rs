@@ -43,6 +43,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme(headers, "bearer").filter(|token| !token.contains(' '))
 }
 
+/// The token of `Authorization: DPoP …` (RFC 9449 7.1; the scheme in any case).
+#[must_use]
+pub fn dpop_token(headers: &HeaderMap) -> Option<&str> {
+    scheme(headers, "dpop").filter(|token| !token.contains(' '))
+}
+
 /// User and password of `Authorization: Basic …` (RFC 7617, UTF-8; the scheme in any case, padding optional).
 #[must_use]
 pub fn basic(headers: &HeaderMap) -> Option<Basic> {

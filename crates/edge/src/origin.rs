@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -19,7 +20,13 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Over TLS?
     pub secure: bool,
+    /// The client's certificate (DER leaf), its key proved in the handshake; nothing else about it is checked.
+    pub certificate: Option<Arc<[u8]>>,
 }
+
+/// Request extension: the certificate of [`Peer::certificate`].
+#[derive(Clone, Debug)]
+pub(crate) struct PeerCertificate(pub(crate) Arc<[u8]>);
 
 /// Where a request comes from, for rate limits, logs and the audit trail. Usable as an axum extractor.
 #[derive(Clone, Debug)]
@@ -100,7 +107,7 @@ mod tests {
             request = request.header("x-forwarded-for", *line);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let peer = Peer { address: SocketAddr::new(socket.parse().unwrap(), 1), secure: false };
+        let peer = Peer { address: SocketAddr::new(socket.parse().unwrap(), 1), secure: false, certificate: None };
         let trusted: Vec<IpAddr> = trusted.iter().map(|t| t.parse().unwrap()).collect();
         Origin::new(&parts, Some(&peer), RequestId(Uuid::nil()), &trusted).address
     }

@@ -28,8 +28,8 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, app: A
 }
 
 async fn one(app: App, connection: Connection) {
-    let Connection { stream, address, alpn, stop, limits, .. } = connection;
-    let peer = Peer { address, secure: stream.is_secure() };
+    let Connection { stream, address, alpn, stop, limits, certificate } = connection;
+    let peer = Peer { address, secure: stream.is_secure(), certificate: certificate.map(Arc::from) };
     let _open = app.meter().connected();
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()

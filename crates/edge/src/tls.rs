@@ -53,9 +53,10 @@ impl TlsReload {
         Ok(())
     }
 
-    /// For HTTPS: TLS 1.2 and 1.3, `h2` and `http/1.1`, no client certificates (a browser would ask its user for one).
+    /// For HTTPS: TLS 1.2 and 1.3, `h2` and `http/1.1`; client certificates asked for, not required (RFC 8705).
     pub fn https(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let mut config = self.builder()?.with_no_client_auth().with_cert_resolver(Arc::new(self.clone()));
+        let verifier = Arc::new(AnyLeaf { provider: self.shared.provider.clone() });
+        let mut config = self.builder()?.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }

@@ -42,6 +42,7 @@ impl House {
         let journal = open_journal(config, &layout).await?;
         let mut options = identity::Options::new(config.clock.clone(), config.public_url.clone().unwrap_or_default(), master_key);
         options.password = config.password;
+        options.found_tenants = config.found_tenants;
         if let Some(plan) = config.registration {
             options.registration_plan = plan;
         }

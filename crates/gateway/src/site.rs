@@ -109,7 +109,8 @@ impl Site {
     }
 
     fn openid(&self) -> Router {
-        openid::router(openid::App { identity: self.house.identity.clone() })
+        let House { identity, notify, .. } = self.house.clone();
+        openid::router(openid::App { identity, notify })
     }
 
     fn flash_payments(&self) -> Router {
@@ -125,7 +126,7 @@ impl Site {
 
     fn lightelligence(&self) -> Router {
         let House { identity, things, .. } = self.house.clone();
-        lightelligence::router(lightelligence::App { identity, things })
+        lightelligence::router(lightelligence::App { identity, things, realm: &openid::realms::OLT.realm.profile })
     }
 
     fn flotas_control(&self) -> Router {

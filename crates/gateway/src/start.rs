@@ -93,6 +93,7 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     let house = House::open(&config, &lock).await?;
     let mut ready = bound.ready(&config, &layout)?;
     house.identity.set_public_url(ready.public_url.clone());
+    house.identity.set_mtls_url(ready.https.map(|at| mtls_url(at, &ready.public_url)));
     let first_start = house.identity.first_start(OPERATOR).await?;
     if let Some((name, text)) = fleet {
         let report = provision::apply(&house, &house.operator().await, &name, &text).await?;
@@ -241,6 +242,16 @@ impl Bound {
             (None, None) => "http://localhost".to_owned(),
         });
         Ok(Ready { http, https, mqtt: address(&self.mqtt)?, mqtts: address(&self.mqtts)?, public_url, ca: layout.ca() })
+    }
+}
+
+/// Where clients with certificates reach the HTTPS listener: a proxy before the public URL would keep the certificate to itself.
+fn mtls_url(at: SocketAddr, public_url: &str) -> String {
+    let public = public_url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    match public {
+        Some(host) if !at.ip().is_loopback() && at.port() == 443 => format!("https://{host}"),
+        Some(host) if !at.ip().is_loopback() => format!("https://{host}:{}", at.port()),
+        _ => format!("https://{}", reachable(at)),
     }
 }
 

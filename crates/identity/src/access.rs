@@ -1,6 +1,6 @@
 //! Who may do what to whom: the rules all administrative verbs share, and the shapes of what they take.
 
-use model::{Caller, Denial, Error, Permission, Permissions, Principal, Result, Role, TenantId, UserId};
+use model::{Caller, Denial, Error, Membership, Permission, Permissions, Principal, Result, Role, TenantId, UserId};
 use store::{Tx, UserRecord};
 
 const TEXT_MAX: usize = 128;
@@ -11,7 +11,7 @@ pub(crate) fn rank(role: Role) -> u8 {
         Role::Owner => 3,
         Role::Admin => 2,
         Role::User | Role::Writer => 1,
-        Role::Reader => 0,
+        Role::Reader | Role::Guest => 0,
     }
 }
 
@@ -39,8 +39,29 @@ pub(crate) async fn may_grant(tx: &mut Tx, caller: &Caller, role: Role) -> Resul
     Ok(())
 }
 
-fn covers(all: Permissions, part: Permissions) -> bool {
+pub(crate) fn covers(all: Permissions, part: Permissions) -> bool {
     all.intersect(part) == part
+}
+
+/// What a member may do in its tenant: its base role and the roles the tenant gave it beside.
+pub(crate) async fn member_permissions(tx: &mut Tx, member: &Membership) -> Result<Permissions> {
+    let more = tx.roles_of_member(member.tenant, member.user).await?;
+    Ok(more.iter().fold(member.role.permissions(), |all, role| all.union(role.grants.permissions)))
+}
+
+/// May the caller lay hands on this membership? Not on one that permits more than the caller itself may.
+pub(crate) async fn may_change(tx: &mut Tx, caller: &Caller, member: &Membership) -> Result<()> {
+    may_grant(tx, caller, member.role).await?;
+    may_allow(caller, member_permissions(tx, member).await?)
+}
+
+/// Nobody allows what they may not do.
+pub(crate) fn may_allow(caller: &Caller, permissions: Permissions) -> Result<()> {
+    if covers(caller.permissions, permissions) {
+        Ok(())
+    } else {
+        Err(Error::Forbidden(Denial::Rule("nobody gives or takes permissions that they do not have themselves")))
+    }
 }
 
 /// How far a user is the caller's to look after.
@@ -62,7 +83,7 @@ pub(crate) async fn reach(tx: &mut Tx, caller: &Caller, target: &UserRecord) -> 
     if caller.user() == Some(id) {
         let own = match tx.membership(caller.tenant, id).await? {
             _ if target.user.operator => Permissions::all(),
-            Some(membership) => membership.role.permissions(),
+            Some(membership) => member_permissions(tx, &membership).await?,
             None => Permissions::NONE,
         };
         return if covers(caller.permissions, own) {
@@ -80,7 +101,7 @@ pub(crate) async fn reach(tx: &mut Tx, caller: &Caller, target: &UserRecord) -> 
     if target.user.operator {
         return Err(Error::Forbidden(Denial::Rule("only an operator changes an operator")));
     }
-    may_grant(tx, caller, here.role).await?;
+    may_change(tx, caller, here).await?;
     Ok(if memberships.len() == 1 { Reach::Account } else { Reach::Membership })
 }
 

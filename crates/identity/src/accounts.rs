@@ -9,7 +9,7 @@ use store::{TenantAttributes, Tx};
 use crate::{Change, Identity, NewTenant, access, secret};
 
 /// Tenants a person may own.
-const OWNED_MAX: usize = 30;
+pub(crate) const OWNED_MAX: usize = 30;
 /// How long an activation code lets devices in.
 const CODE_VALID: SignedDuration = SignedDuration::from_mins(60);
 const CODE_LENGTH: usize = 8;

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use model::{Caller, Client, Denial, Error, Page, PageRequest, Permission, Result};
+use model::{AuthMethod, Caller, CertificateFingerprint, Client, ClientSecurity, Denial, Error, Page, PageRequest, Permission, Result};
 use secrecy::{ExposeSecret as _, SecretString};
+use store::ClientReach;
 
 use crate::directory::client_permissions;
-use crate::{Change, Identity, NewClient, access, secret};
+use crate::oauth::{PublicKey, leaves};
+use crate::{Change, Identity, NewClient, access, certificate_fingerprint, secret};
 
 const SECRET_MIN: usize = 16;
 const SECRET_MAX: usize = 1_024;
@@ -15,6 +17,8 @@ const SCOPES_MAX: usize = 100;
 const SCOPE_MAX: usize = 128;
 const URI_MAX: usize = 2_048;
 const ID_MAX: usize = 128;
+const CERTIFICATES_MAX: usize = 20;
+const RESOURCES_MAX: usize = 50;
 
 impl Identity {
     /// Makes a client; its secret, unless it is public or chose one, is told this once.
@@ -28,6 +32,7 @@ impl Identity {
         caller.require(Permission::ClientWrite)?;
         let client = self.new_client(caller, &new)?;
         let secret = match (&new.secret, new.public) {
+            _ if !takes_secret(&client) && new.secret.is_none() => None,
             (Some(_), true) => return Err(Error::invalid("secret", "a public client has none")),
             (None, true) => None,
             (Some(chosen), false) if chosen.expose_secret().len() < SECRET_MIN => {
@@ -42,6 +47,10 @@ impl Identity {
             return Err(Error::conflict("id", "another client of this gateway has it"));
         }
         tx.insert_client(&client, hash.as_ref().map(<[u8; 32]>::as_slice)).await?;
+        if new.everywhere {
+            caller.require(Permission::Operate)?;
+            tx.set_client_reach(&client.id, ClientReach { application: None, everywhere: true }).await?;
+        }
         tx.commit().await?;
         self.inner.directory.changed();
         Ok((client, secret))
@@ -78,7 +87,12 @@ impl Identity {
                 scopes.push(scope.clone());
             }
         }
+        let security = self.new_security(new)?;
+        if !matches!(security.auth_method, None | Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)) && new.secret.is_some() {
+            return Err(Error::invalid("secret", "this client does not prove itself by a secret"));
+        }
         Ok(Client {
+            security,
             id,
             tenant: caller.tenant,
             name,
@@ -87,6 +101,50 @@ impl Identity {
             redirect_uris: new.redirect_uris.clone(),
             scopes,
             created: self.clock().now(),
+        })
+    }
+
+    /// How a client to be proves itself, checked for sense.
+    fn new_security(&self, new: &NewClient) -> Result<ClientSecurity> {
+        let method = new.auth_method;
+        if new.public && method.is_some_and(|m| m != AuthMethod::None) {
+            return Err(Error::invalid("auth_method", "a public client has none"));
+        }
+        if !new.public && method == Some(AuthMethod::None) {
+            return Err(Error::invalid("auth_method", "a client that is not public proves itself"));
+        }
+        if let Some(jwks) = &new.jwks {
+            PublicKey::read_set(jwks).map_err(|why| Error::invalid("jwks", why))?;
+        } else if method == Some(AuthMethod::PrivateKeyJwt) {
+            return Err(Error::invalid("jwks", "is missing: private_key_jwt takes the client's public keys"));
+        }
+        if new.certificates.len() > CERTIFICATES_MAX {
+            return Err(Error::invalid("certificates", format!("at most {CERTIFICATES_MAX}")));
+        }
+        let mut certificates = Vec::new();
+        for text in &new.certificates {
+            certificates.push(match CertificateFingerprint::parse(text.trim()) {
+                Some(fingerprint) => fingerprint,
+                None => self.read_certificate(text).map_err(|_| Error::invalid("certificates", "neither PEM nor a fingerprint"))?.fingerprint,
+            });
+        }
+        certificates.extend(new.jwks.iter().flat_map(leaves).map(|der| certificate_fingerprint(&der)));
+        certificates.sort();
+        certificates.dedup();
+        if certificates.is_empty() && method == Some(AuthMethod::SelfSignedTlsClientAuth) {
+            return Err(Error::invalid("certificates", "is missing: self_signed_tls_client_auth takes the client's certificate"));
+        }
+        if new.resources.len() > RESOURCES_MAX || !new.resources.iter().all(|r| is_resource(r)) {
+            return Err(Error::invalid("resources", format!("at most {RESOURCES_MAX}, each an absolute URI without a fragment")));
+        }
+        Ok(ClientSecurity {
+            auth_method: method,
+            jwks: new.jwks.clone(),
+            certificates,
+            certificate_bound_tokens: new.certificate_bound_tokens,
+            dpop_bound_tokens: new.dpop_bound_tokens,
+            require_pushed_requests: new.require_pushed_requests,
+            resources: new.resources.clone(),
         })
     }
 
@@ -113,6 +171,9 @@ impl Identity {
     async fn do_delete_client(&self, caller: &Caller, id: &str) -> Result<()> {
         caller.require(Permission::ClientWrite)?;
         let mut tx = self.inner.db.begin().await?;
+        if tx.client_reach(id).await?.is_some_and(|reach| reach.application.is_some()) {
+            return Err(Error::Forbidden(Denial::Rule("this client is an application's; it goes with the application")));
+        }
         if !tx.delete_client(caller.tenant, id).await? {
             return Err(Error::not_found("client"));
         }
@@ -128,6 +189,20 @@ impl Identity {
         }
         Ok(self.inner.directory.client(id).await?.map(|record| record.client.clone()))
     }
+}
+
+/// Does it prove itself by a shared secret?
+pub(crate) fn takes_secret(client: &Client) -> bool {
+    !client.public && client.security.auth_method.is_none_or(AuthMethod::by_secret)
+}
+
+/// RFC 8707 2: an absolute URI without a fragment; no blanks, so that a list of them can be written down.
+fn is_resource(text: &str) -> bool {
+    let scheme = text.split_once(':').map(|(scheme, rest)| (scheme, !rest.is_empty()));
+    let shaped = scheme.is_some_and(|(scheme, rest)| {
+        rest && scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    shaped && text.len() <= URI_MAX && !text.contains('#') && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 pub(crate) fn checked_secret(secret: &SecretString) -> Result<&SecretString> {

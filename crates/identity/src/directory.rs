@@ -13,7 +13,8 @@ use model::{
     ApiKey, ApiKeyId, Clock, Membership, Permission, Permissions, Result, Role, SessionId, TenantId, ThingId, UserId, normalize_email,
 };
 use parking_lot::RwLock;
-use store::{ClientRecord, Db, UserRecord};
+use store::{ClientReach, ClientRecord, Db, UserRecord};
+use uuid::Uuid;
 
 /// How long a change by another process may go unnoticed.
 pub(crate) const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -24,6 +25,37 @@ const ENTRIES_MAX: usize = 100_000;
 pub(crate) struct Standing {
     pub(crate) record: UserRecord,
     pub(crate) memberships: Vec<Membership>,
+    /// What roles of the tenants' own making permit beside the memberships' base roles.
+    pub(crate) granted: Vec<(TenantId, Permissions)>,
+    pub(crate) factor: FactorStanding,
+}
+
+/// A user's second factor as it stands.
+#[derive(Debug, Default)]
+pub(crate) struct FactorStanding {
+    /// Has it one?
+    pub(crate) enrolled: bool,
+    /// Must it have one everywhere?
+    pub(crate) required: bool,
+    /// The tenants of its that demand one.
+    pub(crate) tenants: Vec<TenantId>,
+}
+
+impl FactorStanding {
+    async fn load(tx: &mut store::Tx, user: UserId) -> Result<Self> {
+        let record = tx.second_factor(user).await?;
+        Ok(Self { enrolled: record.secret.is_some(), required: record.required, tenants: tx.tenants_requiring_factor(user).await? })
+    }
+
+    /// Must the user have one, for whatever reason?
+    pub(crate) fn demanded(&self) -> bool {
+        self.required || !self.tenants.is_empty()
+    }
+
+    /// Must it have one to do anything in that tenant?
+    pub(crate) fn demanded_in(&self, tenant: TenantId) -> bool {
+        self.required || self.tenants.contains(&tenant)
+    }
 }
 
 impl Standing {
@@ -37,10 +69,22 @@ impl Standing {
         match self.membership(tenant) {
             _ if user.disabled => Permissions::NONE,
             _ if user.operator => Permissions::all(),
-            Some(membership) => membership.role.permissions(),
+            Some(membership) => {
+                let extra = self.granted.iter().filter(|(of, _)| *of == tenant);
+                extra.fold(membership.role.permissions(), |all, (_, more)| all.union(*more))
+            }
             None => Permissions::NONE,
         }
     }
+}
+
+/// An installation as it stands: what an application may do in a tenant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Installed {
+    /// On its own behalf.
+    pub(crate) client: Permissions,
+    /// At most, on a user's behalf; absent: all that the user may.
+    pub(crate) user: Option<Permissions>,
 }
 
 /// What a client may do on its own behalf: what its scopes name, if they name permissions at all; else what a writer may.
@@ -61,6 +105,8 @@ pub(crate) struct Directory {
     key_ids: Cache<ApiKeyId, ApiKey>,
     things: Cache<ThingId, TenantId>,
     sessions: Cache<SessionId, bool>,
+    reaches: Cache<String, Option<ClientReach>>,
+    installations: Cache<(Uuid, TenantId), Option<Installed>>,
 }
 
 impl Directory {
@@ -76,6 +122,8 @@ impl Directory {
             key_ids: Cache::default(),
             things: Cache::default(),
             sessions: Cache::default(),
+            reaches: Cache::default(),
+            installations: Cache::default(),
         }
     }
 
@@ -89,6 +137,8 @@ impl Directory {
         self.key_ids.clear();
         self.things.clear();
         self.sessions.clear();
+        self.reaches.clear();
+        self.installations.clear();
     }
 
     /// A thing is gone: ask for it afresh.
@@ -110,7 +160,9 @@ impl Directory {
         let mut tx = self.db.read().await?;
         let Some(record) = tx.user(id).await? else { return Ok(None) };
         let memberships = tx.memberships_of(id).await?;
-        Ok(Some(self.keep(&self.users, id, Standing { record, memberships }, generation)))
+        let granted = tx.role_grants_of(id).await?;
+        let factor = FactorStanding::load(&mut tx, id).await?;
+        Ok(Some(self.keep(&self.users, id, Standing { record, memberships, granted, factor }, generation)))
     }
 
     /// The user of that e-mail address or user name, in any case of letters.
@@ -125,8 +177,10 @@ impl Directory {
         let Some(record) = record else { return Ok(None) };
         let id = record.user.id;
         let memberships = tx.memberships_of(id).await?;
+        let granted = tx.role_grants_of(id).await?;
+        let factor = FactorStanding::load(&mut tx, id).await?;
         self.keep(&self.logins, login, id, generation);
-        Ok(Some(self.keep(&self.users, id, Standing { record, memberships }, generation)))
+        Ok(Some(self.keep(&self.users, id, Standing { record, memberships, granted, factor }, generation)))
     }
 
     pub(crate) async fn client(&self, id: &str) -> Result<Option<Arc<ClientRecord>>> {
@@ -164,6 +218,30 @@ impl Directory {
         let generation = self.generation.load(Ordering::Acquire);
         let lives = self.db.read().await?.oauth_session(id).await?.is_some();
         Ok(*self.keep(&self.sessions, id, lives, generation))
+    }
+
+    /// How far a client reaches, if there is one.
+    pub(crate) async fn reach(&self, client: &str) -> Result<Option<ClientReach>> {
+        if let Some(reach) = self.reaches.get(client, self.clock.micros()) {
+            return Ok(*reach);
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let reach = self.db.read().await?.client_reach(client).await?;
+        Ok(*self.keep(&self.reaches, client.to_owned(), reach, generation))
+    }
+
+    /// What an application may do in a tenant: nothing unless it is active, the tenant may have it, and has it installed.
+    pub(crate) async fn installed(&self, application: Uuid, tenant: TenantId) -> Result<Option<Installed>> {
+        let key = (application, tenant);
+        if let Some(installed) = self.installations.get(&key, self.clock.micros()) {
+            return Ok(*installed);
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut tx = self.db.read().await?;
+        let usable = tx.application(application).await?.is_some_and(|a| a.active) && tx.allowed_tenant(application, tenant).await?.is_some();
+        let found = if usable { tx.installation(application, tenant).await? } else { None };
+        let installed = found.map(|i| Installed { client: i.client.permissions, user: i.user.map(|u| u.permissions) });
+        Ok(*self.keep(&self.installations, key, installed, generation))
     }
 
     /// The tenant of that thing, if it exists.

@@ -9,12 +9,17 @@
 mod access;
 mod accounts;
 mod api_keys;
+mod applications;
 mod audit;
 mod clients;
 mod directory;
+mod factor;
+mod founding;
+mod installations;
 mod invitations;
 mod keys;
 mod limits;
+mod listing;
 mod master;
 mod memberships;
 pub mod oauth;
@@ -22,8 +27,10 @@ mod password;
 mod people;
 mod pki;
 mod provision;
+mod reach;
 mod registration;
 mod roca;
+mod roles;
 mod secret;
 mod shapes;
 mod sign_in;
@@ -49,16 +56,26 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 pub use accounts::*;
+pub use applications::{AllowedTenant, Application, ApplicationChange, NewApplication, NewCustomPermission};
+pub use founding::MayDo;
+pub use installations::{Agreed, Availability, Installing, OfferedApplication};
+pub use factor::{
+    FACTOR_DEMANDED, FactorState, HalfLogin, HalfWay, LoginStep, Offer, RecoveryCodes, STALE_OFFER, WRONG_CODE,
+};
 pub use invitations::*;
 pub use limits::RateLimits;
+pub use listing::{Listing, Span};
 pub use master::MasterKey;
 pub use password::PasswordCost;
 pub use people::*;
 pub use pki::CERTIFICATE_MAX;
+pub use reach::for_applications;
+pub use roles::{NewRole, RoleChange, RoleHolder, TenantRole, base_role_id};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::{certificate_fingerprint, hash_secret, random_secret, same_hash};
 pub use shapes::*;
 pub use sign_in::UNPROVED;
+pub use store::{CustomPermissionRecord, Grants, InstallationRecord, InvitationStatus};
 pub use tokens::{ANY_AUDIENCE, Person, TOKEN_MAX};
 pub use types::*;
 pub use user_refresh::{NO_REFRESH, OLD_REFRESH};
@@ -79,9 +96,14 @@ pub struct Identity {
 struct Inner {
     options: Options,
     public_url: RwLock<String>,
+    mtls_url: RwLock<Option<String>>,
     db: Db,
     sealer: master::Sealer,
     codes: hmac::Key,
+    recovery: hmac::Key,
+    nonces: hmac::Key,
+    refresh: hmac::Key,
+    proofs: oauth::Proofs,
     passwords: password::Passwords,
     limiter: limits::Limiter,
     directory: directory::Directory,
@@ -115,6 +137,11 @@ impl Identity {
             public_url: RwLock::new(options.public_url.clone()),
             sealer,
             codes: options.master_key.mac(b"registration codes")?,
+            recovery: options.master_key.mac(b"recovery codes")?,
+            nonces: options.master_key.mac(b"DPoP nonces")?,
+            refresh: options.master_key.mac(b"refresh tokens")?,
+            proofs: oauth::Proofs::default(),
+            mtls_url: RwLock::new(None),
             passwords: password::Passwords::new(clock.clone(), options.password, options.hash_queue, options.remember_passwords)?,
             limiter: limits::Limiter::new(clock.clone(), &options.limits),
             directory: directory::Directory::new(db.clone(), clock.clone()),
@@ -193,6 +220,7 @@ impl Identity {
         let (inner, now) = (&self.inner, self.clock().now());
         inner.tokens.prune(now.as_microsecond());
         inner.passwords.prune();
+        self.prune_proofs();
         let mut tx = inner.db.begin().await?;
         tx.prune_revoked_tokens(now).await?;
         tx.prune_registrations(now, now.checked_sub(registration::DAY).unwrap_or(now)).await?;

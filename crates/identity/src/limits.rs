@@ -35,12 +35,20 @@ impl Default for RateLimits {
 pub(crate) struct Limiter {
     clock: Clock,
     accounts: Buckets<String>,
+    codes: Buckets<String>,
     addresses: Buckets<IpAddr>,
 }
 
-/// A charge on an account's bucket: kept if dropped, given back by [`Charge::succeeded`].
+/// Wrong codes of a second factor: so many at once, and one more each while. A code has a million values and three are good at
+/// a time: at this pace a guesser who has the password is right once in three years.
+const CODE_FAILURES: u32 = 5;
+const CODE_AGAIN: Duration = Duration::from_mins(5);
+const CODE_BACKOFF: Duration = Duration::from_secs(30);
+
+/// A charge on an account's bucket: kept if dropped, given back by [`Charge::give_back`].
 pub(crate) struct Charge<'a> {
     limiter: &'a Limiter,
+    buckets: &'a Buckets<String>,
     account: String,
     address: Option<IpAddr>,
     settled: bool,
@@ -48,7 +56,12 @@ pub(crate) struct Charge<'a> {
 
 impl Limiter {
     pub(crate) fn new(clock: Clock, limits: &RateLimits) -> Self {
-        Self { clock, accounts: Buckets::new(limits.account_failures, limits), addresses: Buckets::new(limits.address_failures, limits) }
+        Self {
+            clock,
+            accounts: Buckets::new(limits.account_failures, limits),
+            codes: Buckets::slow(CODE_FAILURES, CODE_AGAIN, CODE_BACKOFF, limits),
+            addresses: Buckets::new(limits.address_failures, limits),
+        }
     }
 
     /// May this address try anything at all?
@@ -63,7 +76,14 @@ impl Limiter {
     pub(crate) fn charge(&self, account: &str, address: Option<IpAddr>) -> Result<Charge<'_>> {
         self.admit(address)?;
         self.accounts.charge(account.to_owned(), self.clock.micros())?;
-        Ok(Charge { limiter: self, account: account.to_owned(), address, settled: false })
+        Ok(Charge { limiter: self, buckets: &self.accounts, account: account.to_owned(), address, settled: false })
+    }
+
+    /// Charges one try at a second factor, which has an allowance of its own.
+    pub(crate) fn charge_code(&self, account: &str, address: Option<IpAddr>) -> Result<Charge<'_>> {
+        self.admit(address)?;
+        self.codes.charge(account.to_owned(), self.clock.micros())?;
+        Ok(Charge { limiter: self, buckets: &self.codes, account: account.to_owned(), address, settled: false })
     }
 
     /// Charges a failure to an address alone.
@@ -78,7 +98,7 @@ impl Charge<'_> {
     /// Success costs nothing, and neither does a check that could not be made.
     pub(crate) fn give_back(mut self) {
         self.settled = true;
-        self.limiter.accounts.give_back(&self.account);
+        self.buckets.give_back(&self.account);
     }
 }
 
@@ -130,6 +150,12 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
             most: limits.remembered.max(16),
             map: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// So many at once and one more each `again`; the wait begins with `first`.
+    fn slow(at_once: u32, again: Duration, first: Duration, limits: &RateLimits) -> Self {
+        let micros = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX / 4);
+        Self { capacity: f64::from(at_once), per_micro: 1e-6 / again.as_secs_f64(), first_backoff: micros(first), ..Self::new(1, limits) }
     }
 
     fn refill(&self, bucket: &mut Bucket, now: i64) {
@@ -295,6 +321,24 @@ mod tests {
         assert!(limiter.admit(host(5)).is_err());
         clock.advance(Duration::from_secs(1));
         assert!(limiter.admit(host(5)).is_ok());
+    }
+
+    #[test]
+    fn codes_are_few() {
+        let (clock, limiter) = limiter(1_000);
+        let mut tries = 0;
+        for _ in 0..24 * 60 * 6 {
+            if let Ok(charge) = limiter.charge_code("alice", None) {
+                drop(charge);
+                tries += 1;
+            }
+            clock.advance(Duration::from_secs(10));
+        }
+        assert!((250..=300).contains(&tries), "{tries} guesses a day");
+        clock.advance(Duration::from_mins(30));
+        for _ in 0..500 {
+            limiter.charge_code("alice", None).unwrap().give_back();
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Identity {
         let mut tx = self.inner.db.begin().await?;
         tx.lock_tenant(caller.tenant).await?;
         let old = tx.membership(caller.tenant, user).await?.ok_or(Error::not_found("member"))?;
-        access::may_grant(&mut tx, caller, old.role).await?;
+        access::may_change(&mut tx, caller, &old).await?;
         access::may_grant(&mut tx, caller, role).await?;
         if role != Role::Owner {
             keep_an_owner(&mut tx, &old).await?;

@@ -7,7 +7,7 @@ use model::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api_keys::checked_key;
-use crate::clients::checked_secret;
+use crate::clients::{checked_secret, takes_secret};
 use crate::password::PASSWORD_MAX;
 use crate::{Change, FirstStart, Identity, NewApiKey, NewClient, NewTenant, NewUser, Outcome, access, secret};
 
@@ -205,9 +205,13 @@ impl Identity {
         }
         let hash = new.secret.as_ref().map(checked_secret).transpose()?.map(|s| secret::hash_secret(s.expose_secret()).to_vec());
         let mut tx = self.inner.db.begin().await?;
-        let (client, outcome) = match tx.client(&described.id).await? {
+        let reach = tx.client_reach(&described.id).await?.unwrap_or_default();
+        if reach.application.is_some() {
+            return Err(Error::conflict("id", format!("client {} is an application's", described.id)));
+        }
+        let (client, mut outcome) = match tx.client(&described.id).await? {
             None => {
-                if hash.is_none() && !new.public {
+                if hash.is_none() && takes_secret(&described) {
                     return Err(Error::invalid("secret", "is missing; a client without one must be public"));
                 }
                 tx.insert_client(&described, hash.as_deref()).await?;
@@ -218,8 +222,8 @@ impl Identity {
             }
             Some(old) => {
                 let client = Client { created: old.client.created, ..described };
-                let hash = if new.public { None } else { hash.or_else(|| old.secret_hash.clone()) };
-                if hash.is_none() && !new.public {
+                let hash = if takes_secret(&client) { hash.or_else(|| old.secret_hash.clone()) } else { None };
+                if hash.is_none() && takes_secret(&client) {
                     return Err(Error::invalid("secret", "is missing; a client without one must be public"));
                 }
                 if client == old.client && hash == old.secret_hash {
@@ -230,6 +234,10 @@ impl Identity {
                 }
             }
         };
+        if reach.everywhere != new.everywhere {
+            tx.set_client_reach(&client.id, store::ClientReach { application: None, everywhere: new.everywhere }).await?;
+            outcome = if outcome == Outcome::Created { outcome } else { Outcome::Updated };
+        }
         if outcome != Outcome::Unchanged {
             tx.commit().await?;
             self.inner.announce(Change::ClientRemoved(client.id.clone()));

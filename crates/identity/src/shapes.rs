@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use model::{ApiKey, CertificateFingerprint, Grant, Membership, PlanName, Role, Tenant, TenantId, User, UserId};
+use model::{ApiKey, AuthMethod, CertificateFingerprint, Grant, Membership, PlanName, Role, Tenant, TenantId, User, UserId};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -108,6 +108,22 @@ pub struct NewClient {
     pub redirect_uris: Vec<String>,
     /// The scopes it may ask for. Scopes that are permissions (`thing:read`) bound what the client may do itself.
     pub scopes: Vec<String>,
+    /// How it proves itself; absent: by its secret, or not at all when public.
+    pub auth_method: Option<AuthMethod>,
+    /// Its public keys, a JWK set (RFC 7517), for `private_key_jwt`.
+    pub jwks: Option<serde_json::Value>,
+    /// Its certificates, PEM or fingerprint (64 hex digits), for `self_signed_tls_client_auth`; those in `jwks` (`x5c`) count too.
+    pub certificates: Vec<String>,
+    /// Bind its access tokens to the certificate of the handshake (RFC 8705 3)?
+    pub certificate_bound_tokens: bool,
+    /// Refuse it tokens without DPoP (RFC 9449 5.2)?
+    pub dpop_bound_tokens: bool,
+    /// Refuse authorization requests it did not push (RFC 9126 6)?
+    pub require_pushed_requests: bool,
+    /// The resources it may ask tokens for, beside the gateway (RFC 8707): absolute URIs.
+    pub resources: Vec<String>,
+    /// Good in every tenant of its user, with all that the user may there; operators only.
+    pub everywhere: bool,
 }
 
 /// An API key to be.

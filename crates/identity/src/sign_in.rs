@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::{Caller, Denial, Error, Membership, Permission, Permissions, Principal, Result, TenantId, ThingId, User, UserId};
 
+use crate::FACTOR_DEMANDED;
 use crate::directory::{Standing, client_permissions, normalize_login};
 use crate::password::Passwords;
 use crate::tokens::thing_permissions;
@@ -54,14 +55,29 @@ impl Identity {
     /// is [`Error::Unavailable`]; everything else that is wrong with a credential is one and the same
     /// [`Error::Unauthenticated`]. Good credentials for a tenant one has no part in are [`Error::Forbidden`].
     pub async fn sign_in(&self, credential: Credential<'_>, tenant: TenantChoice<'_>, origin: &Origin) -> Result<SignedIn> {
-        match self.check(credential, tenant, origin).await {
-            Ok(signed_in) => {
-                let event = AuditEvent::done(&signed_in.caller, "sign_in", None);
-                self.record(event.detail(method(credential)));
-                Ok(signed_in)
-            }
+        let signed_in = self.heard(credential, self.check(credential, tenant, origin).await, origin)?;
+        self.record(AuditEvent::done(&signed_in.caller, "sign_in", None).detail(method(credential)));
+        Ok(signed_in)
+    }
+
+    /// A user's password alone, for who asks for the second factor next; a good one leaves no line in the trail yet.
+    pub(crate) async fn prove_password(&self, login: &str, password: &str, origin: &Origin) -> Result<SignedIn> {
+        let credential = Credential::Password { login, password };
+        let checked = async {
+            self.inner.limiter.admit(origin.address)?;
+            let standing = self.by_password(login, password, None, origin).await?;
+            self.user_in(&standing, TenantChoice::Home, origin).await
+        };
+        self.heard(credential, checked.await, origin)
+    }
+
+    /// Writes a refusal into the trail, and tells less of it.
+    fn heard(&self, credential: Credential<'_>, checked: Checked<SignedIn>, origin: &Origin) -> Result<SignedIn> {
+        match checked {
+            Ok(signed_in) => Ok(signed_in),
             Err(refusal) => {
                 let (action, why) = match &refusal.error {
+                    error if *error == FACTOR_DEMANDED => ("sign_in.refused", "a second factor is demanded"),
                     Error::Unauthenticated { .. } => ("sign_in.refused", refusal.why),
                     Error::Forbidden(_) => ("sign_in.refused", "not a member of the tenant"),
                     Error::TooMany { .. } => ("sign_in.limited", "too many failures"),
@@ -94,7 +110,12 @@ impl Identity {
 
     async fn check_password(&self, login: &str, password: &str, tenant: TenantChoice<'_>, origin: &Origin) -> Checked<SignedIn> {
         let standing = self.by_password(login, password, None, origin).await?;
-        self.user_in(&standing, tenant, origin).await
+        let signed_in = self.user_in(&standing, tenant, origin).await?;
+        // An operator is no member of every tenant whose rules it comes under.
+        let there = signed_in.caller.tenant;
+        let demanded = standing.factor.demanded_in(there)
+            || (signed_in.membership.is_none() && self.inner.db.read().await?.tenant_requires_factor(there).await?);
+        if demanded { Err(Refusal { error: FACTOR_DEMANDED, tenant: Some(there), why: "" }) } else { Ok(signed_in) }
     }
 
     /// A user's password checked, wherever the user belongs, if anywhere: for faces whose tokens speak for a person and not for
@@ -121,6 +142,7 @@ impl Identity {
                 let why = match &refusal.error {
                     Error::TooMany { .. } => "too many failures",
                     Error::Unauthenticated { .. } => refusal.why,
+                    error if *error == FACTOR_DEMANDED => "a second factor is demanded",
                     Error::Forbidden(_) => "the address is not proved",
                     _ => return Err(refusal.error),
                 };
@@ -140,7 +162,13 @@ impl Identity {
         }
         let unproved = waiting.is_some();
         let standing = self.by_password(login, password, waiting, origin).await?;
-        if unproved { Err(UNPROVED.into()) } else { Ok(standing) }
+        if unproved {
+            return Err(UNPROVED.into());
+        }
+        if standing.factor.demanded() {
+            return Err(Refusal { error: FACTOR_DEMANDED, tenant: standing.memberships.first().map(|m| m.tenant), why: "" });
+        }
+        Ok(standing)
     }
 
     /// The user of that name and password; `waiting` is the hash of a password that is not in force yet.
@@ -247,9 +275,19 @@ impl Identity {
         };
         charge.give_back();
         let client = record.client.clone();
-        self.only_in(client.tenant, tenant).await?;
-        let permissions = client_permissions(&client.scopes);
-        let caller = caller(client.tenant, Principal::Client(client.id.clone()), permissions, origin);
+        let (home, permissions) = if self.application_of(id).await?.is_some() {
+            // An application is at home nowhere; where it is installed it may say so.
+            let named = match tenant {
+                TenantChoice::Home => crate::reach::NOWHERE,
+                TenantChoice::Id(id) => id,
+                TenantChoice::Named(name) => inner.db.read().await?.tenant_named(name).await?.ok_or(NOT_A_MEMBER)?.id,
+            };
+            (named, self.client_in(&client, named).await?.ok_or(NOT_A_MEMBER)?)
+        } else {
+            self.only_in(client.tenant, tenant).await?;
+            (client.tenant, client_permissions(&client.scopes))
+        };
+        let caller = caller(home, Principal::Client(client.id.clone()), permissions, origin);
         Ok(SignedIn { caller, user: None, membership: None, client: Some(client), api_key: None })
     }
 

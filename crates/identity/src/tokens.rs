@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 pub use across::Person;
 
-use crate::directory::client_permissions;
 use crate::keys::SigningKey;
+use crate::oauth::Cnf;
 use crate::{Algorithm, AuditEvent, Change, Identity, IssuedToken, SignedIn, TokenFacts, TokenProfile, TokenRef, secret};
 
 /// The longest token read, in bytes.
@@ -56,6 +56,17 @@ struct Own {
     /// The OAuth session it was issued in; it ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<SessionId>,
+    /// It is for other resources (RFC 8707): nothing here takes it, only introspection knows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    elsewhere: bool,
+}
+
+/// A good token, looked at and not used.
+pub(crate) struct Examined {
+    pub(crate) caller: Caller,
+    pub(crate) cnf: Option<Cnf>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) expires: Timestamp,
 }
 
 /// What a token is made for.
@@ -65,6 +76,19 @@ pub(crate) struct Mint<'a> {
     pub(crate) profile: &'a TokenProfile,
     pub(crate) key: Option<ApiKeyId>,
     pub(crate) session: Option<SessionId>,
+    /// To what it is bound.
+    pub(crate) cnf: Option<&'a Cnf>,
+    /// The resources it is for, in the place of the profile's audience (RFC 8707); empty: this gateway.
+    pub(crate) resources: &'a [String],
+    /// It ends then at the latest.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl<'a> Mint<'a> {
+    /// A plain token: bound to nothing, for this gateway.
+    pub(crate) fn plain(caller: &'a Caller, profile: &'a TokenProfile) -> Self {
+        Self { caller, profile, key: None, session: None, cnf: None, resources: &[], until: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,13 +104,26 @@ enum Kind {
 struct Claims {
     iss: String,
     #[serde(default)]
-    aud: Option<String>,
+    aud: Option<Audience>,
     exp: i64,
     iat: i64,
     #[serde(default)]
     nbf: Option<i64>,
     jti: Uuid,
+    #[serde(default)]
+    cnf: Option<Cnf>,
+    /// The OAuth client it was issued to.
+    #[serde(default)]
+    azp: Option<String>,
     heliograph: Own,
+}
+
+/// RFC 7519 4.1.3: one audience, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// A token whose signature and claims were good.
@@ -100,6 +137,17 @@ struct Verified {
     /// Milliseconds, from the id: `iat` has seconds only.
     issued: i64,
     expires: i64,
+    cnf: Option<Cnf>,
+    elsewhere: bool,
+    /// The OAuth client it was issued to.
+    client: Option<String>,
+}
+
+impl Verified {
+    /// May whoever holds it use it here, without proof of anything more?
+    fn is_plain(&self) -> bool {
+        self.cnf.is_none() && !self.elsewhere
+    }
 }
 
 /// Tokens seen, and tokens revoked.
@@ -150,8 +198,11 @@ impl Identity {
         if signed_in.client.as_ref().is_some_and(|client| !client.grants.contains(&Grant::ClientCredentials)) {
             return Err(Error::Forbidden(model::Denial::Rule("this client may not use the grant client_credentials")));
         }
+        if caller.tenant == crate::reach::NOWHERE {
+            return Err(Error::Forbidden(model::Denial::Rule("an application has no tenant of its own; its tokens are the realm's")));
+        }
         let public_url = self.public_url();
-        let mint = Mint { caller, profile, key: signed_in.api_key, session: None };
+        let mint = Mint { key: signed_in.api_key, ..Mint::plain(caller, profile) };
         let issued = self
             .mint(&mint, |id, issued, expires| {
                 (profile.claims)(&TokenFacts {
@@ -181,7 +232,7 @@ impl Identity {
         mint: &Mint<'_>,
         claims: impl FnOnce(Uuid, Timestamp, Timestamp) -> Map<String, Value>,
     ) -> Result<IssuedToken> {
-        let Mint { caller, profile, key: api_key, session } = *mint;
+        let Mint { caller, profile, key: api_key, session, cnf, resources, until } = *mint;
         let (kind, id) = match &caller.principal {
             Principal::User(id) => (Kind::User, id.to_string()),
             Principal::Client(id) => (Kind::Client, id.clone()),
@@ -192,18 +243,24 @@ impl Identity {
         let token_id: Uuid = self.clock().new_id();
         let issued = second(self.clock().now())?;
         let lifetime = SignedDuration::try_from(profile.lifetime).map_err(|_| Error::internal("a token's lifetime"))?;
-        let expires = second(issued.checked_add(lifetime).map_err(|_| Error::internal("the end of time"))?)?;
+        let expires = issued.checked_add(lifetime).map_err(|_| Error::internal("the end of time"))?;
+        let expires = second(until.map_or(expires, |until| until.min(expires)))?;
         let mut claims = claims(token_id, issued, expires);
         let (role, permissions) = describe(caller.permissions);
         let own =
-            Own { profile: profile.name.to_owned(), tenant: caller.tenant, kind, id: id.clone(), role, permissions, key: api_key, session };
+            Own { profile: profile.name.to_owned(), tenant: caller.tenant, kind, id: id.clone(), role, permissions, key: api_key, session, elsewhere: !resources.is_empty() };
         claims.entry("sub").or_insert_with(|| Value::String(id));
         claims.insert("iss".to_owned(), Value::String((profile.issuer)(&self.public_url())));
-        match profile.audience {
-            Some(ANY_AUDIENCE) => None,
-            Some(audience) => claims.insert("aud".to_owned(), json!(audience)),
-            None => claims.remove("aud"),
+        match (profile.audience, resources) {
+            (_, [only]) => claims.insert("aud".to_owned(), json!(only)),
+            (_, [_, ..]) => claims.insert("aud".to_owned(), json!(resources)),
+            (Some(ANY_AUDIENCE), []) => None,
+            (Some(audience), []) => claims.insert("aud".to_owned(), json!(audience)),
+            (None, []) => claims.remove("aud"),
         };
+        if let Some(cnf) = cnf {
+            claims.insert("cnf".to_owned(), serde_json::to_value(cnf).map_err(Error::internal)?);
+        }
         claims.insert("iat".to_owned(), json!(issued.as_second()));
         claims.insert("exp".to_owned(), json!(expires.as_second()));
         claims.insert("jti".to_owned(), json!(token_id));
@@ -217,9 +274,31 @@ impl Identity {
 
     /// Whom a token of this profile speaks for, with what it was issued for and what is still permitted. `request` and
     /// `address` of the caller are empty: the edge knows them.
+    ///
+    /// A token bound to a key or a certificate is refused here: [`verify_shown`](Self::verify_shown) takes it with its proof.
     pub async fn verify(&self, token: &str, profile: &TokenProfile) -> Result<Caller> {
         let verified = self.seen_or_decoded(token, profile).await?;
+        if !verified.is_plain() {
+            return Err(INVALID);
+        }
         self.still_good(&verified).await
+    }
+
+    /// The same with what the token is bound to, which is the caller's to check.
+    pub(crate) async fn verify_with_cnf(&self, token: &str, profile: &TokenProfile) -> Result<(Caller, Option<Cnf>)> {
+        let verified = self.seen_or_decoded(token, profile).await?;
+        if verified.elsewhere {
+            return Err(INVALID);
+        }
+        Ok((self.still_good(&verified).await?, verified.cnf.clone()))
+    }
+
+    /// The same wherever the token may be used, for those who ask about it and do not use it.
+    pub(crate) async fn examine(&self, token: &str, profile: &TokenProfile) -> Result<Examined> {
+        let verified = self.seen_or_decoded(token, profile).await?;
+        let caller = self.still_good(&verified).await?;
+        let expires = Timestamp::from_microsecond(verified.expires).map_err(Error::internal)?;
+        Ok(Examined { caller, cnf: verified.cnf.clone(), session: verified.session, expires })
     }
 
     /// What the token says, if its signature and claims are good; checked once, remembered after that.
@@ -271,11 +350,16 @@ impl Identity {
                 if standing.record.user.disabled || !member || token.issued < standing.record.tokens_from.as_millisecond() {
                     return Err(INVALID);
                 }
-                standing.permissions(token.tenant)
+                let permissions = standing.permissions(token.tenant);
+                match &token.client {
+                    // An application ends where it is no longer installed, and does there what was agreed to.
+                    Some(client) => self.through_client(client, token.tenant, permissions).await?.ok_or(INVALID)?,
+                    None => permissions,
+                }
             }
             Principal::Client(id) => {
-                let record = directory.client(id).await?.filter(|r| r.client.tenant == token.tenant).ok_or(INVALID)?;
-                client_permissions(&record.client.scopes)
+                let record = directory.client(id).await?.ok_or(INVALID)?;
+                self.client_in(&record.client, token.tenant).await?.ok_or(INVALID)?
             }
             Principal::Thing(id) => {
                 directory.thing(*id).await?.filter(|tenant| *tenant == token.tenant).ok_or(INVALID)?;
@@ -311,7 +395,8 @@ impl Identity {
         }
         let claims: Claims = check_signature(token, &key.verifier, key.algorithm)?;
         let issuer = (profile.issuer)(&self.public_url());
-        if claims.iss != issuer || !audience_fits(claims.aud.as_deref(), profile) || claims.heliograph.profile != profile.name {
+        let aimed = claims.heliograph.elsewhere || audience_fits(claims.aud.as_ref(), profile);
+        if claims.iss != issuer || !aimed || claims.heliograph.profile != profile.name {
             return Err(INVALID);
         }
         Ok(claims)
@@ -444,6 +529,9 @@ impl Verified {
             id: claims.jti,
             issued,
             expires: claims.exp.saturating_mul(1_000_000),
+            cnf: claims.cnf,
+            elsewhere: own.elsewhere,
+            client: claims.azp,
         })
     }
 }
@@ -468,10 +556,12 @@ fn second(at: Timestamp) -> Result<Timestamp> {
     Timestamp::from_second(at.as_second()).map_err(Error::internal)
 }
 
-fn audience_fits(aud: Option<&str>, profile: &TokenProfile) -> bool {
-    match profile.audience {
-        Some(ANY_AUDIENCE) => aud.is_some(),
-        expected => aud == expected,
+fn audience_fits(aud: Option<&Audience>, profile: &TokenProfile) -> bool {
+    match (profile.audience, aud) {
+        (None, None) | (Some(ANY_AUDIENCE), Some(_)) => true,
+        (Some(expected), Some(Audience::One(only))) => only == expected,
+        (Some(expected), Some(Audience::Several(all))) => all.iter().any(|one| one == expected),
+        _ => false,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Options {
     pub key_lead: Duration,
     /// The plan of tenants that register themselves.
     pub registration_plan: PlanName,
+    /// May any signed-in user found tenants?
+    pub found_tenants: bool,
     /// How long the audit trail is kept.
     pub audit_retention: Duration,
 }
@@ -51,6 +53,7 @@ impl Options {
             remember_passwords: Duration::from_mins(5),
             key_lead: Duration::from_mins(10),
             registration_plan: PlanName::Amber,
+            found_tenants: true,
             audit_retention: Duration::from_hours(400 * 24),
         }
     }

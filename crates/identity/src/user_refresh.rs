@@ -35,7 +35,8 @@ impl Identity {
             return Err(OLD_REFRESH);
         }
         let standing = self.inner.directory.user(user).await?.ok_or(NO_REFRESH)?;
-        if standing.record.user.disabled || record.created < standing.record.tokens_from {
+        // A person's token came of a password alone: where more is demanded since, it ends.
+        if standing.factor.demanded() || standing.record.user.disabled || record.created < standing.record.tokens_from {
             return Err(NO_REFRESH);
         }
         let mut tx = self.inner.db.begin().await?;

@@ -7,7 +7,7 @@ use store::Tx;
 use crate::access::{self, Reach, cursor, reach_account};
 use crate::directory::normalize_login;
 use crate::password::Passwords;
-use crate::{Change, Credential, Identity, NewUser, Origin, TenantChoice, UserChange};
+use crate::{Change, Identity, NewUser, Origin, UserChange};
 
 impl Identity {
     /// Makes a user and its membership in the caller's tenant (operators: in any, or in none).
@@ -216,8 +216,7 @@ impl Identity {
         Passwords::check_new(new.expose_secret())?;
         let user = self.user(caller, id).await?;
         let origin = Origin { address: caller.address, label: None, request: caller.request };
-        let credential = Credential::Password { login: &user.email, password: old.expose_secret() };
-        self.sign_in(credential, TenantChoice::Id(caller.tenant), &origin).await?;
+        self.prove_password(&user.email, old.expose_secret(), &origin).await?;
         let outcome = self.store_password(id, new).await;
         self.audited(caller, "user.password_set", Some(format!("user:{id}")), outcome)
     }

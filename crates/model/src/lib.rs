@@ -5,6 +5,7 @@
 //! (from a thing) or outbound (to a thing), a *caller* is whoever asks, already recognised.
 
 mod caller;
+mod client;
 mod clock;
 mod error;
 mod fact;
@@ -19,6 +20,7 @@ mod thing;
 mod user;
 
 pub use caller::{Caller, Principal};
+pub use client::{AuthMethod, ClientSecurity};
 pub use clock::Clock;
 pub use error::{Denial, Error, Result};
 pub use fact::{Event, Fact, FactKind, Value};

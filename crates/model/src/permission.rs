@@ -147,11 +147,13 @@ pub enum Role {
     Reader,
     /// An everyday member (Open IoT `user`): works with things and messages, sees members.
     User,
+    /// Nothing by itself: a member by the roles its tenant made.
+    Guest,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: &'static [Role] = &[Role::Owner, Role::Admin, Role::Writer, Role::Reader, Role::User];
+    pub const ALL: &'static [Role] = &[Role::Owner, Role::Admin, Role::Writer, Role::Reader, Role::User, Role::Guest];
 
     /// The role's name.
     #[must_use]
@@ -162,6 +164,7 @@ impl Role {
             Role::Writer => "writer",
             Role::Reader => "reader",
             Role::User => "user",
+            Role::Guest => "guest",
         }
     }
 
@@ -183,6 +186,7 @@ impl Role {
             Role::Writer => read.union(write),
             Role::User => read.union(write).union(Permissions::of(&[P::UserRead])),
             Role::Reader => read,
+            Role::Guest => Permissions::NONE,
         }
     }
 }
@@ -200,7 +204,7 @@ impl FromStr for Role {
             .iter()
             .copied()
             .find(|role| role.name() == text)
-            .ok_or_else(|| crate::Error::invalid("role", format!("'{text}' is not one of owner, admin, writer, reader, user")))
+            .ok_or_else(|| crate::Error::invalid("role", format!("'{text}' is not one of owner, admin, writer, reader, user, guest")))
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiKeyId, Error, Result, Role, TenantId, UserId};
+use crate::{ApiKeyId, ClientSecurity, Error, Result, Role, TenantId, UserId};
 
 /// A person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,9 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// The scopes it may ask for.
     pub scopes: Vec<String>,
+    /// How it proves itself, and what is asked of it beyond that.
+    #[serde(default)]
+    pub security: ClientSecurity,
     /// When it was made.
     pub created: Timestamp,
 }

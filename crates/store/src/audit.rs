@@ -15,6 +15,9 @@ sql! {
     OF_ALL = "select id, tenant, at, actor, action, target, allowed, detail, address from audit \
               where id > $1 and id < $2 \
               and actor = coalesce($3, actor) and action = coalesce($4, action) and allowed = coalesce($5, allowed) order by id desc limit $6";
+    AT = "select id, tenant, at, actor, action, target, allowed, detail, address from audit where tenant = $1 \
+          order by id desc limit $2 offset $3";
+    COUNT = "select count(*) as n from audit where tenant = $1";
     PRUNE = "delete from audit where id in (select id from audit where id < $1 order by id limit $2)";
 }
 
@@ -23,6 +26,10 @@ row! {
         id: Uuid, tenant: Option<Uuid>, at: i64, actor: String, action: String, target: Option<String>,
         allowed: bool, detail: Option<String>, address: Option<String>,
     }
+}
+
+row! {
+    struct CountRow { n: i64 }
 }
 
 impl AuditRow {
@@ -89,6 +96,13 @@ impl Tx {
             None => fetch_all!(self, AuditRow, sql::OF_ALL, q.above, q.below, q.actor, q.action, q.allowed, limit)?,
         };
         rows.into_iter().map(AuditRow::model).collect()
+    }
+
+    /// A tenant's lines, newest first, and how many there are.
+    pub async fn audit_lines(&mut self, tenant: TenantId, skip: u32, take: u32) -> Result<(Vec<AuditEntry>, u64), Error> {
+        let rows = fetch_all!(self, AuditRow, sql::AT, tenant.uuid(), i64::from(take), i64::from(skip))?;
+        let count = fetch_one!(self, CountRow, sql::COUNT, tenant.uuid())?.n.unsigned_abs();
+        Ok((rows.into_iter().map(AuditRow::model).collect::<Result<_, _>>()?, count))
     }
 
     /// Removes at most `limit` lines with ids below `below`, oldest first; how many.

@@ -12,6 +12,7 @@ mod error;
 mod migrate;
 
 mod api_keys;
+mod applications;
 mod audit;
 mod certificates;
 mod clients;
@@ -22,10 +23,13 @@ mod memberships;
 mod mqtt_sessions;
 mod oauth;
 mod oauth_device;
+mod oauth_more;
 mod outbox;
 mod registrations;
 mod revocations;
 mod run;
+mod roles;
+mod second_factor;
 mod settings;
 mod signing_keys;
 mod tenant_attributes;
@@ -39,16 +43,20 @@ mod users;
 pub use db::{Db, Tx};
 pub use error::Error;
 
+pub use applications::{AllowedRecord, ApplicationRecord, ClientReach, CustomPermissionRecord, InstallationRecord};
 pub use audit::AuditQuery;
 pub use certificates::CertificateAndKey;
 pub use clients::ClientRecord;
 pub use groups::{GroupRecord, ProfileRecord};
-pub use invitations::InvitationRecord;
+pub use invitations::{InvitationRecord, InvitationStatus, RoleSet};
 pub use mqtt_sessions::StoredMqttSession;
 pub use oauth::{CodeRecord, LoginRecord, OAuthSession, RefreshRecord};
 pub use oauth_device::DeviceRecord;
+pub use oauth_more::{InitialTokenRecord, PushedRecord};
 pub use outbox::{OutboxEntry, OutboxState};
 pub use registrations::RegistrationRecord;
+pub use roles::{Grants, RoleRecord};
+pub use second_factor::{HalfLoginRecord, SecondFactorRecord};
 pub use signing_keys::SigningKeyRecord;
 pub use tenant_attributes::TenantAttributes;
 pub use thing_credentials::ThingCredential;
@@ -62,6 +70,7 @@ pub use users::UserRecord;
 pub fn statements() -> Vec<(&'static str, &'static str)> {
     [
         api_keys::sql::ALL,
+        applications::sql::ALL,
         audit::sql::ALL,
         certificates::sql::ALL,
         clients::sql::ALL,
@@ -72,9 +81,12 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         mqtt_sessions::sql::ALL,
         oauth::sql::ALL,
         oauth_device::sql::ALL,
+        oauth_more::sql::ALL,
         outbox::sql::ALL,
         registrations::sql::ALL,
         revocations::sql::ALL,
+        roles::sql::ALL,
+        second_factor::sql::ALL,
         settings::sql::ALL,
         signing_keys::sql::ALL,
         tenant_attributes::sql::ALL,

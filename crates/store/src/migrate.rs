@@ -17,6 +17,19 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0005_oauth_device.sql"),
         include_str!("../migrations/postgres/0005_oauth_device.sql"),
     ),
+    (
+        6,
+        "second_factor",
+        include_str!("../migrations/sqlite/0006_second_factor.sql"),
+        include_str!("../migrations/postgres/0006_second_factor.sql"),
+    ),
+    (
+        7,
+        "oauth_more",
+        include_str!("../migrations/sqlite/0007_oauth_more.sql"),
+        include_str!("../migrations/postgres/0007_oauth_more.sql"),
+    ),
+    (8, "tenancy", include_str!("../migrations/sqlite/0008_tenancy.sql"), include_str!("../migrations/postgres/0008_tenancy.sql")),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {

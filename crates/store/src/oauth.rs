@@ -8,19 +8,24 @@ use crate::db::{Tx, micros, timestamp};
 use crate::error::Error;
 
 sql! {
-    LOGIN = "select id, user_id, auth_time, expires, agent, address from login_session where secret_hash = $1";
-    LOGINS_OF = "select id, user_id, auth_time, expires, agent, address from login_session where user_id = $1 order by auth_time desc limit 100";
-    INSERT_LOGIN = "insert into login_session (secret_hash, id, user_id, auth_time, expires, agent, address) values ($1, $2, $3, $4, $5, $6, $7)";
+    LOGIN = "select id, user_id, auth_time, expires, agent, address, methods from login_session where secret_hash = $1";
+    LOGINS_OF = "select id, user_id, auth_time, expires, agent, address, methods from login_session where user_id = $1 order by auth_time desc limit 100";
+    INSERT_LOGIN = "insert into login_session (secret_hash, id, user_id, auth_time, expires, agent, address, methods) \
+                    values ($1, $2, $3, $4, $5, $6, $7, $8)";
+    HOLD_LOGIN = "update login_session set expires = expires where id = $1 and expires > $2";
     DELETE_LOGIN = "delete from login_session where id = $1 and user_id = $2";
+    RENEW_LOGIN = "update login_session set secret_hash = $3, auth_time = $4, methods = $5 where id = $1 and user_id = $2";
+    DELETE_OTHER_LOGINS = "delete from login_session where user_id = $1 and id <> $2";
+    DELETE_SESSIONS_OF_OTHERS = "delete from oauth_session where user_id = $1 and login <> $2";
     DELETE_LOGINS_OF = "delete from login_session where user_id = $1";
     CONSENT = "select scope from oauth_consent where user_id = $1 and client = $2";
     SET_CONSENT = "insert into oauth_consent (user_id, client, scope, granted) values ($1, $2, $3, $4) \
                    on conflict (user_id, client) do update set scope = excluded.scope, granted = excluded.granted";
-    SESSION = "select id, tenant, user_id, client, realm, scope, login, auth_time, nonce, created, expires from oauth_session where id = $1";
-    SESSIONS_OF = "select id, tenant, user_id, client, realm, scope, login, auth_time, nonce, created, expires from oauth_session \
+    SESSION = "select id, tenant, user_id, client, realm, scope, login, auth_time, nonce, created, expires, methods, cnf, resources from oauth_session where id = $1";
+    SESSIONS_OF = "select id, tenant, user_id, client, realm, scope, login, auth_time, nonce, created, expires, methods, cnf, resources from oauth_session \
                    where user_id = $1 order by created desc limit 100";
-    INSERT_SESSION = "insert into oauth_session (id, tenant, user_id, client, realm, scope, login, auth_time, nonce, created, expires) \
-                      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    INSERT_SESSION = "insert into oauth_session (id, tenant, user_id, client, realm, scope, login, auth_time, nonce, created, expires, \
+                      methods, cnf, resources) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     EXTEND_SESSION = "update oauth_session set tenant = $2, expires = $3 where id = $1";
     DELETE_SESSION = "delete from oauth_session where id = $1";
     DELETE_SESSIONS_OF_LOGIN = "delete from oauth_session where login = $1";
@@ -38,12 +43,13 @@ sql! {
 }
 
 row! {
-    struct LoginRow { id: Uuid, user_id: Uuid, auth_time: i64, expires: i64, agent: String, address: Option<String> }
+    struct LoginRow { id: Uuid, user_id: Uuid, auth_time: i64, expires: i64, agent: String, address: Option<String>, methods: String }
 }
 row! {
     struct SessionRow {
         id: Uuid, tenant: Uuid, user_id: Uuid, client: String, realm: String, scope: String, login: Option<Uuid>,
-        auth_time: i64, nonce: Option<String>, created: i64, expires: i64,
+        auth_time: i64, nonce: Option<String>, created: i64, expires: i64, methods: String,
+        cnf: Option<String>, resources: String,
     }
 }
 row! {
@@ -71,6 +77,8 @@ pub struct LoginRecord {
     pub agent: String,
     /// Where from.
     pub address: Option<String>,
+    /// How the user proved who it is: RFC 8176 values, space-delimited.
+    pub methods: String,
 }
 
 /// What a user granted a client, and the family of its refresh tokens.
@@ -98,6 +106,12 @@ pub struct OAuthSession {
     pub created: Timestamp,
     /// When it ends if nobody refreshes it.
     pub expires: Timestamp,
+    /// How the user proved who it is: RFC 8176 values, space-delimited.
+    pub methods: String,
+    /// The key its refresh tokens are bound to, JSON (RFC 7800).
+    pub cnf: Option<String>,
+    /// What its tokens are for, space-delimited (RFC 8707); empty: this gateway.
+    pub resources: String,
 }
 
 /// A code as remembered.
@@ -137,6 +151,7 @@ impl LoginRow {
             expires: timestamp("login_session", "expires", self.expires)?,
             agent: self.agent,
             address: self.address,
+            methods: self.methods,
         })
     }
 }
@@ -155,6 +170,9 @@ impl SessionRow {
             nonce: self.nonce,
             created: timestamp("oauth_session", "created", self.created)?,
             expires: timestamp("oauth_session", "expires", self.expires)?,
+            methods: self.methods,
+            cnf: self.cnf,
+            resources: self.resources,
         })
     }
 }
@@ -172,8 +190,24 @@ impl Tx {
 
     /// Remembers a browser that signed in.
     pub async fn insert_login_session(&mut self, secret_hash: &[u8], l: &LoginRecord) -> Result<(), Error> {
-        execute!(self, sql::INSERT_LOGIN, secret_hash, l.id, l.user.uuid(), micros(l.auth_time), micros(l.expires), &l.agent, &l.address)?;
+        execute!(
+            self,
+            sql::INSERT_LOGIN,
+            secret_hash,
+            l.id,
+            l.user.uuid(),
+            micros(l.auth_time),
+            micros(l.expires),
+            &l.agent,
+            &l.address,
+            &l.methods
+        )?;
         Ok(())
+    }
+
+    /// Is that browser still signed in? It stays so until this transaction ends.
+    pub async fn hold_login_session(&mut self, id: Uuid, now: Timestamp) -> Result<bool, Error> {
+        Ok(execute!(self, sql::HOLD_LOGIN, id, micros(now))? == 1)
     }
 
     /// Ends a user's browser session and what was granted in it; false when there is none.
@@ -183,6 +217,25 @@ impl Tx {
             execute!(self, sql::DELETE_SESSIONS_OF_LOGIN, id)?;
         }
         Ok(found)
+    }
+
+    /// Gives a user's browser session another cookie: the user just proved itself by these methods; false when it has ended.
+    pub async fn renew_login_session(
+        &mut self,
+        user: UserId,
+        id: Uuid,
+        secret_hash: &[u8],
+        auth_time: Timestamp,
+        methods: &str,
+    ) -> Result<bool, Error> {
+        Ok(execute!(self, sql::RENEW_LOGIN, id, user.uuid(), secret_hash, micros(auth_time), methods)? == 1)
+    }
+
+    /// Ends a user's browser sessions but this one, and what was granted in them.
+    pub async fn delete_other_logins(&mut self, user: UserId, keep: Uuid) -> Result<(), Error> {
+        execute!(self, sql::DELETE_OTHER_LOGINS, user.uuid(), keep)?;
+        execute!(self, sql::DELETE_SESSIONS_OF_OTHERS, user.uuid(), keep)?;
+        Ok(())
     }
 
     /// Ends all of a user's browser sessions and grants.
@@ -228,7 +281,10 @@ impl Tx {
             micros(s.auth_time),
             &s.nonce,
             micros(s.created),
-            micros(s.expires)
+            micros(s.expires),
+            &s.methods,
+            &s.cnf,
+            &s.resources
         )?;
         Ok(())
     }

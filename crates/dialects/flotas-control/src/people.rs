@@ -165,6 +165,7 @@ fn shown(set: Vec<String>, role_now: Role) -> Vec<String> {
         Role::Admin => &["read", "write", "execute", "admin"],
         Role::Writer | Role::User => &["read", "write", "execute"],
         Role::Reader => &["read"],
+        Role::Guest => &[],
     };
     names.iter().map(|name| (*name).to_owned()).collect()
 }

@@ -166,6 +166,7 @@ mod tests {
             include_str!("routes/clients.rs"),
             include_str!("routes/gateway.rs"),
             include_str!("routes/messages.rs"),
+            include_str!("routes/second_factor.rs"),
             include_str!("routes/stream.rs"),
             include_str!("routes/tenants.rs"),
             include_str!("routes/things.rs"),

@@ -34,7 +34,7 @@ fn claims(facts: &TokenFacts<'_>) -> Map<String, Value> {
 pub(crate) fn role(role: Role) -> &'static str {
     match role {
         Role::Owner | Role::Admin => "admin",
-        Role::Writer | Role::Reader | Role::User => "user",
+        Role::Writer | Role::Reader | Role::User | Role::Guest => "user",
     }
 }
 

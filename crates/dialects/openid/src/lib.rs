@@ -6,21 +6,26 @@
 
 mod error;
 mod forms;
+mod frames;
 mod pages;
 mod provider;
 pub mod realms;
+mod registration;
 
 use axum::Router;
 use identity::Identity;
+use notify::Notify;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct App {
     /// Who is who.
     pub identity: Identity,
+    /// What goes out by mail.
+    pub notify: Notify,
 }
 
 /// Every route of the provider and its pages.
 pub fn router(app: App) -> Router {
-    Router::new().merge(provider::router(&app, &realms::PLAIN)).merge(provider::router(&app, &realms::OLT)).merge(pages::router(&app))
+    Router::new().merge(provider::router(&app, &realms::PLAIN)).merge(provider::router(&app, &realms::OLT)).merge(pages::router(&app)).merge(frames::router(&app))
 }

@@ -4,13 +4,11 @@ use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Redirect as SeeOther, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use edge::{Origin, Payload};
+use edge::{Origin, Payload, Presented};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName, StatusCode};
 use identity::Identity;
-use identity::oauth::{
-    Authorization, AuthorizeError, ClientAuth, Decision, Login, OAuthError, Params, Redirect, ResponseMode, TokenRequest,
-};
+use identity::oauth::{Authorization, AuthorizeError, Decision, Login, OAuthError, Params, Redirect, ResponseMode, TokenRequest};
 use model::TenantId;
 use serde_json::json;
 
@@ -19,11 +17,12 @@ use crate::error::Refusal;
 use crate::forms::{self, encode};
 use crate::pages;
 use crate::realms::{Face, PLAIN};
+use crate::registration;
 
 #[derive(Clone)]
-struct Here {
-    identity: Identity,
-    face: &'static Face,
+pub(crate) struct Here {
+    pub(crate) identity: Identity,
+    pub(crate) face: &'static Face,
 }
 
 /// The routes of one face.
@@ -32,10 +31,16 @@ pub(crate) fn router(app: &App, face: &'static Face) -> Router {
     let mut router = Router::new()
         .route(&format!("{}/.well-known/openid-configuration", face.base), get(discovery).options(preflight))
         .route(face.authorize, get(authorize).post(authorize_form))
-        .route(face.token, post(token).options(preflight))
+        .route(face.token, post(token).options(preflight).layer(axum::middleware::from_fn(crate::frames::credentialed)))
         .route(face.userinfo, get(userinfo).post(userinfo).options(preflight))
         .route(face.jwks, get(jwks).options(preflight))
         .route(face.introspect, post(introspect))
+        .route(face.register, post(registration::register).options(preflight))
+        .route(
+            &format!("{}/{{client}}", face.register),
+            get(registration::read).put(registration::replace).delete(registration::remove).options(preflight),
+        )
+        .route(face.par, post(push).options(preflight))
         .route(face.device, post(device).options(preflight))
         .route(face.revoke, post(revoke).options(preflight))
         .route(face.logout, get(logout).post(logout_form));
@@ -48,12 +53,12 @@ pub(crate) fn router(app: &App, face: &'static Face) -> Router {
 }
 
 const OPEN: [(HeaderName, &str); 1] = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
-const PRIVATE: [(HeaderName, &str); 3] = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
+pub(crate) const PRIVATE: [(HeaderName, &str); 3] = [(ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
 
 async fn preflight() -> Response {
     let headers = [
         (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (http::header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (http::header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, OPTIONS"),
         (http::header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, x-requested-with, tenant, dpop"),
         (http::header::ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
@@ -61,7 +66,7 @@ async fn preflight() -> Response {
 }
 
 async fn discovery(State(here): State<Here>) -> Response {
-    (OPEN, Json(here.face.discovery(&here.identity.public_url()))).into_response()
+    (OPEN, Json(here.face.discovery(&here.identity.public_url(), here.identity.mtls_url().as_deref()))).into_response()
 }
 
 async fn jwks(State(here): State<Here>) -> Response {
@@ -125,6 +130,7 @@ impl Here {
                     format!("{}?{}", self.face.authorize, encode(kept.chain((!prompt.is_empty()).then_some(("prompt", prompt.as_str())))));
                 let mut query = vec![("next", next.as_str())];
                 query.extend(request.login_hint.as_deref().map(|hint| ("login_hint", hint)));
+                query.extend(request.wants_factor().then_some(("factor", "1")));
                 SeeOther::to(&format!("/console/login?{}", encode(query))).into_response()
             }
             Ok((_, Authorization::Consent(asked))) => pages::consent(self.face.authorize, params, &asked),
@@ -149,39 +155,44 @@ fn tenant_header(headers: &HeaderMap) -> Result<Option<TenantId>, OAuthError> {
     Ok(edge::header(headers, "x-requested-with").and_then(|text| text.parse().ok()))
 }
 
-/// Basic credentials as a client's proof, if there are any.
-fn proof(basic: Option<&edge::Basic>) -> ClientAuth<'_> {
-    ClientAuth { basic: basic.map(|b| (b.user.as_str(), b.password.as_str())) }
-}
-
-async fn token(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
+async fn token(
+    State(here): State<Here>,
+    origin: Origin,
+    shown: Presented,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = edge::basic(&headers);
-    let request =
-        TokenRequest { auth: proof(basic.as_ref()), params: &params, tenant: tenant_header(&headers)?, origin: &(&origin).into() };
+    let request = TokenRequest { auth: shown.client(), params: &params, tenant: tenant_header(&headers)?, origin: &(&origin).into() };
     let response = here.identity.token(&here.face.realm, &request).await?;
     Ok((PRIVATE, Json(response)).into_response())
 }
 
-async fn userinfo(State(here): State<Here>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let token = edge::bearer(&headers).ok_or_else(|| OAuthError::invalid_request("Token not provided"))?;
-    let info = here.identity.user_info(&here.face.realm, token).await?;
+async fn userinfo(State(here): State<Here>, shown: Presented) -> Result<Response, Refusal> {
+    let token = shown.token().ok_or_else(|| OAuthError::invalid_request("Token not provided"))?;
+    let told = |error| Refusal::at_resource(error, &shown);
+    let info = here.identity.user_info(&here.face.realm, token, &shown.shown()).await.map_err(told)?;
     Ok((PRIVATE, Json(info)).into_response())
 }
 
-async fn introspect(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
+async fn introspect(State(here): State<Here>, origin: Origin, shown: Presented, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = edge::basic(&headers);
-    let auth = proof(basic.as_ref());
+    let auth = shown.client();
     let found = here.identity.introspect(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, Json(found)).into_response())
 }
 
-/// RFC 8628 3.2. The page is the same for every face.
-async fn device(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
+/// RFC 9126 2.2.
+async fn push(State(here): State<Here>, origin: Origin, shown: Presented, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = edge::basic(&headers);
-    let auth = proof(basic.as_ref());
+    let pushed = here.identity.push_request(&here.face.realm, shown.client(), &params, &(&origin).into()).await?;
+    Ok((StatusCode::CREATED, PRIVATE, Json(pushed)).into_response())
+}
+
+/// RFC 8628 3.2. The page is the same for every face.
+async fn device(State(here): State<Here>, origin: Origin, shown: Presented, payload: Payload) -> Result<Response, Refusal> {
+    let params = forms::body(payload)?;
+    let auth = shown.client();
     let made = here.identity.authorize_device(&here.face.realm, auth, &params, &(&origin).into()).await?;
     let page = format!("{}/console/device", here.identity.public_url());
     let answer = json!({
@@ -195,10 +206,9 @@ async fn device(State(here): State<Here>, origin: Origin, headers: HeaderMap, pa
     Ok((PRIVATE, Json(answer)).into_response())
 }
 
-async fn revoke(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
+async fn revoke(State(here): State<Here>, origin: Origin, shown: Presented, payload: Payload) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
-    let basic = edge::basic(&headers);
-    let auth = proof(basic.as_ref());
+    let auth = shown.client();
     here.identity.revoke(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, StatusCode::OK).into_response())
 }
@@ -211,13 +221,18 @@ async fn logout(State(here): State<Here>, OriginalUri(uri): OriginalUri, headers
 }
 
 /// The same by form; with a refresh token it is Keycloak's, and answers 204.
-async fn logout_form(State(here): State<Here>, origin: Origin, headers: HeaderMap, payload: Payload) -> Result<Response, Refusal> {
+async fn logout_form(
+    State(here): State<Here>,
+    origin: Origin,
+    shown: Presented,
+    headers: HeaderMap,
+    payload: Payload,
+) -> Result<Response, Refusal> {
     let params = forms::body(payload)?;
     if params.get("refresh_token").is_none() {
         return Ok(here.log_out(&params, &headers).await);
     }
-    let basic = edge::basic(&headers);
-    let auth = proof(basic.as_ref());
+    let auth = shown.client();
     here.identity.end_session_of(&here.face.realm, auth, &params, &(&origin).into()).await?;
     Ok((PRIVATE, StatusCode::NO_CONTENT).into_response())
 }

@@ -24,7 +24,7 @@ pub enum User {
         /// Tenant, by name or id [default: main, else the first]
         #[arg(long)]
         tenant: Option<String>,
-        /// owner, admin, writer, reader, user
+        /// owner, admin, writer, reader, user, guest
         #[arg(long, default_value = "user")]
         role: String,
         /// A second name to sign in by

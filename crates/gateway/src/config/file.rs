@@ -164,6 +164,7 @@ struct ListenerTable {
 struct Registration {
     enabled: bool,
     plan: Option<PlanName>,
+    found_tenants: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -237,6 +238,7 @@ impl File {
         set_some(&mut into.sdk, flashlex.sdk.map(path));
         set(&mut into.return_private_key, flashlex.return_private_key);
         config.listeners = self.listener.into_iter().filter_map(|l| l.bind.0.map(|bind| Listener { bind, dialect: l.dialect })).collect();
+        set(&mut config.found_tenants, self.registration.found_tenants);
         if self.registration.enabled {
             config.registration = Some(self.registration.plan.unwrap_or(PlanName::Amber));
         }

@@ -65,6 +65,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// May people register themselves, and on what plan?
     pub registration: Option<PlanName>,
+    /// May any signed-in user make tenants of its own?
+    pub found_tenants: bool,
     /// Logs.
     pub log: LogConfig,
     /// The server's own certificate and key (PEM files); absent: our CA issues one.
@@ -230,6 +232,7 @@ impl Config {
             },
             listeners: Vec::new(),
             registration: None,
+            found_tenants: true,
             log: LogConfig { json: false, level: "info".to_owned() },
             tls: None,
             tls_names: Vec::new(),

@@ -317,6 +317,14 @@ fn new_client(entry: &ClientEntry) -> NewClient {
         grants: entry.grants.clone(),
         redirect_uris: entry.redirect_uris.clone(),
         scopes: entry.scopes.clone(),
+        everywhere: entry.everywhere,
+        auth_method: entry.auth_method,
+        jwks: entry.jwks.clone(),
+        certificates: entry.certificates.clone(),
+        certificate_bound_tokens: entry.certificate_bound_tokens,
+        dpop_bound_tokens: entry.dpop_bound_tokens,
+        require_pushed_requests: entry.require_pushed_requests,
+        resources: entry.resources.clone(),
     }
 }
 

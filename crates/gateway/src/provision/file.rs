@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use identity::SecretString;
-use model::{Grant, PlanName, Role, TenantId, Thing, UserId};
+use model::{AuthMethod, Grant, PlanName, Role, TenantId, Thing, UserId};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -100,6 +100,34 @@ pub struct ClientEntry {
     /// The scopes it may ask for.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// Good in every tenant of its user, with all that the user may there? For the gateway's own front ends.
+    #[serde(default)]
+    pub everywhere: bool,
+    /// How it proves itself; absent: by its secret, or not at all when public.
+    pub auth_method: Option<AuthMethod>,
+    /// Its public keys, a JWK set as a TOML table.
+    pub jwks: Option<serde_json::Value>,
+    /// Its certificates, PEM or fingerprint.
+    #[serde(default)]
+    pub certificates: Vec<String>,
+    /// Bind its access tokens to its certificate?
+    #[serde(default)]
+    pub certificate_bound_tokens: bool,
+    /// Refuse it tokens without DPoP?
+    #[serde(default)]
+    pub dpop_bound_tokens: bool,
+    /// Refuse authorization requests it did not push?
+    #[serde(default)]
+    pub require_pushed_requests: bool,
+    /// The resources it may ask tokens for, beside the gateway.
+    #[serde(default)]
+    pub resources: Vec<String>,
+}
+
+impl ClientEntry {
+    fn takes_secret(&self) -> bool {
+        !self.public && self.auth_method.is_none_or(AuthMethod::by_secret)
+    }
 }
 
 /// `[[api_key]]`
@@ -238,6 +266,7 @@ impl Checker<'_> {
             tenant(&c.tenant)?;
             self.unique(&mut clients, c.id.as_str(), at, format!("client {}", c.id))?;
             match (c.public, c.secret.is_some()) {
+                (false, false) if !c.takes_secret() => {}
                 (true, true) => return Err(self.at(at, format!("client {} is public, so it has no secret: remove one of the two", c.id))),
                 (false, false) => return Err(self.at(at, format!("client {} needs a secret, or public = true", c.id))),
                 _ => {}

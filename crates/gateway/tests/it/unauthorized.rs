@@ -77,12 +77,19 @@ const NATIVE: &[Operation] = &[
     op("GET", "/heliograph/v1/users/{user}", Lacks::Reader, none),
     op("PATCH", "/heliograph/v1/users/{user}", Lacks::Reader, || json!({ "given_name": "Rita" })),
     op("PUT", "/heliograph/v1/users/{user}/password", Lacks::Reader, || json!({ "password": "a leaver has a password" })),
+    op("GET", "/heliograph/v1/users/{user}/second-factor", Lacks::Reader, none),
+    op("PUT", "/heliograph/v1/users/{user}/second-factor", Lacks::Reader, || json!({ "required": true })),
+    op("DELETE", "/heliograph/v1/users/{user}/second-factor", Lacks::Reader, none),
+    op("GET", "/heliograph/v1/tenants/{tenant}/second-factor", Lacks::Stranger, none),
+    op("PUT", "/heliograph/v1/tenants/{tenant}/second-factor", Lacks::Reader, || json!({ "required": false })),
     op("GET", "/heliograph/v1/memberships", Lacks::Reader, none),
     op("POST", "/heliograph/v1/memberships", Lacks::Reader, || json!({ "user": "{member}", "role": "reader" })),
     op("PATCH", "/heliograph/v1/memberships/{member}", Lacks::Reader, || json!({ "role": "reader" })),
     op("GET", "/heliograph/v1/clients", Lacks::Reader, none),
     op("POST", "/heliograph/v1/clients", Lacks::Reader, || json!({ "id": "new-client", "grants": ["client_credentials"] })),
     op("GET", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
+    op("GET", "/heliograph/v1/initial-access-tokens", Lacks::Reader, none),
+    op("POST", "/heliograph/v1/initial-access-tokens", Lacks::Reader, || json!({ "label": "new" })),
     op("GET", "/heliograph/v1/api-keys", Lacks::Reader, none),
     op("POST", "/heliograph/v1/api-keys", Lacks::Reader, || json!({ "label": "new", "user": "{member}" })),
     op("GET", "/heliograph/v1/audit", Lacks::Reader, none),
@@ -100,6 +107,7 @@ const NATIVE: &[Operation] = &[
     op("DELETE", "/heliograph/v1/things/{thing}/certificates/{fingerprint}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/things/{thing}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/clients/{client}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/initial-access-tokens/{initial}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/api-keys/{apikey}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/memberships/{member}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/users/{goner}", Lacks::Reader, none),
@@ -143,6 +151,7 @@ impl World {
         let leaver =
             alice.post("/heliograph/v1/users", &json!({ "email": "leaver@example.com", "role": "reader" })).await.expect(201).json();
         let goner = alice.post("/heliograph/v1/users", &json!({ "email": "goner@example.com", "role": "reader" })).await.expect(201).json();
+        let initial = alice.post("/heliograph/v1/initial-access-tokens", &json!({ "label": "partners" })).await.expect(201).json();
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("text in {value}")).to_owned();
         let names = vec![
             ("{thing}", "watched".to_owned()),
@@ -154,6 +163,7 @@ impl World {
             ("{own}", ALICE.id.to_owned()),
             ("{member}", text(&leaver["id"])),
             ("{client}", "backend".to_owned()),
+            ("{initial}", text(&initial["id"])),
             ("{apikey}", text(&keys["items"][0]["id"])),
             ("{delivery}", gateway.clock().new_id::<uuid::Uuid>().to_string()),
             ("{subscription}", text(&subscription["result"]["subscription"]["flsubscriptionspk"])),

@@ -28,9 +28,21 @@ pub struct AuthorizeRequest {
     challenge: Option<String>,
     prompt: Vec<String>,
     max_age: Option<u64>,
+    wants_factor: bool,
     /// Whom the client expects to sign in.
     pub login_hint: Option<String>,
     issuer: String,
+    dpop_jkt: Option<String>,
+    resources: Vec<String>,
+    /// It was pushed: under this name, then.
+    pushed: Option<PushedAs>,
+}
+
+/// How a pushed request is known (RFC 9126).
+#[derive(Clone, Debug)]
+pub(super) struct PushedAs {
+    pub(super) hash: [u8; 32],
+    pub(super) at: Timestamp,
 }
 
 /// What comes of an authorization request.
@@ -100,9 +112,28 @@ pub(super) struct CodeRequest {
     pub(super) tenant: TenantId,
     pub(super) login: Uuid,
     pub(super) auth_time: Timestamp,
+    #[serde(default = "by_password")]
+    pub(super) methods: String,
+    /// The key it is to be redeemed with (RFC 9449 10).
+    #[serde(default)]
+    pub(super) dpop_jkt: Option<String>,
+    /// What its tokens are for, space-delimited (RFC 8707).
+    #[serde(default)]
+    pub(super) resources: String,
+}
+
+/// What a code of an older version was got by.
+pub(super) fn by_password() -> String {
+    "pwd".to_owned()
 }
 
 impl AuthorizeRequest {
+    /// Does the client ask for a second factor (`acr_values`)?
+    #[must_use]
+    pub fn wants_factor(&self) -> bool {
+        self.wants_factor
+    }
+
     fn refuse(&self, error: &OAuthError) -> AuthorizeError {
         AuthorizeError::Redirect(Redirect::error(&self.redirect_uri, self.mode, error, self.state.as_deref(), self.issuer.clone()))
     }
@@ -114,7 +145,24 @@ impl AuthorizeRequest {
 
 impl Identity {
     /// Judges an authorization request. Until client and redirect URI are known to belong together, errors are shown, never sent anywhere.
+    /// One that was pushed is looked up by its `request_uri`; nothing else in the address counts then but `client_id` (RFC 9126 4).
     pub async fn authorize_request(&self, realm: &Realm, params: &Params) -> Result<AuthorizeRequest, AuthorizeError> {
+        match params.get("request_uri") {
+            Some(uri) => {
+                let (pushed, found) = self.pushed_request(realm, uri, params.get("client_id")).await.map_err(AuthorizeError::Show)?;
+                self.judged(realm, &found, Some(pushed)).await
+            }
+            None => self.judged(realm, params, None).await,
+        }
+    }
+
+    /// The same for parameters at hand, whichever way they came.
+    pub(super) async fn judged(
+        &self,
+        realm: &Realm,
+        params: &Params,
+        pushed: Option<PushedAs>,
+    ) -> Result<AuthorizeRequest, AuthorizeError> {
         let show = |description: &str| AuthorizeError::Show(OAuthError::invalid_request(description));
         let client_id = params.get("client_id").ok_or_else(|| show("the application did not say who it is: client_id is missing"))?;
         let record = self.inner.directory.client(client_id).await?;
@@ -137,16 +185,22 @@ impl Identity {
             challenge: None,
             prompt: params.get("prompt").unwrap_or_default().split(' ').filter(|p| !p.is_empty()).map(str::to_owned).collect(),
             max_age: None,
+            // The first value known here is the one preferred (OpenID Connect Core 3.1.2.1).
+            wants_factor: params.get("acr_values").unwrap_or_default().split(' ').find(|v| super::ACR_VALUES.contains(v))
+                == Some(super::ACR_FACTOR),
             login_hint: params.get("login_hint").map(str::to_owned),
             issuer: realm.issuer(&self.public_url()),
+            dpop_jkt: params.get("dpop_jkt").map(str::to_owned),
+            resources: Vec::new(),
+            pushed,
         };
-        if let Err(error) = Self::judge(&mut request, params) {
+        if let Err(error) = self.judge(&mut request, params) {
             return Err(request.refuse(&error));
         }
         Ok(request)
     }
 
-    fn judge(request: &mut AuthorizeRequest, params: &Params) -> Result<(), OAuthError> {
+    fn judge(&self, request: &mut AuthorizeRequest, params: &Params) -> Result<(), OAuthError> {
         if let Some(mode) = params.get("response_mode") {
             request.mode = ResponseMode::parse(mode)
                 .ok_or_else(|| OAuthError::invalid_request("response_mode is not one of query, fragment, form_post"))?;
@@ -154,6 +208,13 @@ impl Identity {
         if params.get("request").is_some() || params.get("request_uri").is_some() {
             return Err(OAuthError::new(Code::RequestNotSupported, "request objects are not supported"));
         }
+        if request.client.security.require_pushed_requests && request.pushed.is_none() {
+            return Err(OAuthError::invalid_request("this application has to push its authorization requests"));
+        }
+        if request.dpop_jkt.as_ref().is_some_and(|jkt| jkt.len() != 43 || !jkt.bytes().all(is_base64url)) {
+            return Err(OAuthError::invalid_request("dpop_jkt is not a base64url SHA-256 thumbprint"));
+        }
+        request.resources = self.asked_resources(&request.client, params)?;
         match params.get("response_type") {
             Some("code") => {}
             Some(_) => return Err(OAuthError::new(Code::UnsupportedResponseType, "only response_type=code is supported")),
@@ -202,7 +263,11 @@ impl Identity {
             Some(max_age) => now.duration_since(login.auth_time).unsigned_abs() <= Duration::from_secs(max_age).max(FRESH),
             None => true,
         };
-        let Some(login) = login.filter(fresh).filter(|_| !request.prompts("login")) else {
+        let enough = |login: &&Login| login.second_factor() || !request.wants_factor;
+        // Whoever signed in after the request was pushed did so for it.
+        let asked_again =
+            |login: &&Login| !request.prompts("login") || request.pushed.as_ref().is_some_and(|pushed| login.auth_time >= pushed.at);
+        let Some(login) = login.filter(fresh).filter(enough).filter(asked_again) else {
             return if silent { refuse(Code::LoginRequired, "the user has to sign in") } else { Ok(Authorization::LogIn) };
         };
         let Some(standing) = self.inner.directory.user(login.user).await? else { return Ok(Authorization::LogIn) };
@@ -247,6 +312,15 @@ impl Identity {
             address: origin.address,
         };
         self.record(audit);
+        if let Some(pushed) = &request.pushed {
+            // Answered, one way or the other: it counts once (RFC 9126 7.3).
+            let mut tx = self.inner.db.begin().await?;
+            let first = tx.delete_pushed_request(&pushed.hash).await?;
+            tx.commit().await?;
+            if !first {
+                return Err(AuthorizeError::Show(OAuthError::new(Code::InvalidRequestUri, "this request was answered already")));
+            }
+        }
         if !decision.allow {
             return refuse(Code::AccessDenied, "the user said no");
         }
@@ -263,6 +337,9 @@ impl Identity {
             tenant,
             login: login.id,
             auth_time: login.auth_time,
+            methods: login.methods.clone(),
+            dpop_jkt: request.dpop_jkt.clone(),
+            resources: request.resources.join(" "),
         };
         let json = serde_json::to_string(&remembered).map_err(model::Error::internal)?;
         let mut tx = self.inner.db.begin().await?;
@@ -281,16 +358,17 @@ impl Identity {
         Ok(Authorization::Answer(Redirect { uri: request.redirect_uri.clone(), mode: request.mode, params }))
     }
 
-    /// The user's tenants in which a client may be used: the client's own.
+    /// The user's tenants in which a client may be used.
     pub(super) async fn tenants_for(
         &self,
         client: &Client,
         memberships: &[model::Membership],
-    ) -> Result<Vec<(TenantId, String)>, store::Error> {
-        let mut tx = self.inner.db.read().await?;
+    ) -> Result<Vec<(TenantId, String)>, model::Error> {
         let mut found = Vec::new();
-        for membership in memberships.iter().filter(|m| m.tenant == client.tenant) {
-            if let Some(tenant) = tx.tenant(membership.tenant).await? {
+        for membership in memberships {
+            if self.reaches(client, membership.tenant).await?
+                && let Some(tenant) = self.inner.db.read().await?.tenant(membership.tenant).await?
+            {
                 found.push((tenant.id, tenant.name));
             }
         }

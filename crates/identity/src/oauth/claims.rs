@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use store::OAuthSession;
 
 use super::token::seconds;
-use super::{ClientAuth, ID_TOKEN_LIFETIME, OAuthError, OAuthErrorCode as Code, Params, Realm};
+use super::{ClientAuth, Cnf, ID_TOKEN_LIFETIME, OAuthError, OAuthErrorCode as Code, Params, Realm, Shown};
+use crate::tokens::Examined;
 use crate::{Algorithm, Identity, Origin, TokenRef, secret};
 
 /// What userinfo answers (seed Lightelligence; `email_verified` beside `emailVerified` for clients of the standard).
@@ -72,12 +73,16 @@ pub(super) fn access_claims(
     if let Some(session) = session {
         put("auth_time", json!(session.auth_time.as_second()));
         put("sid", json!(session.id));
+        put("acr", json!(super::acr(&session.methods)));
+        put("amr", json!(session.methods.split(' ').collect::<Vec<_>>()));
     }
     if realm.keycloak {
         put("typ", json!("Bearer"));
         put("aud", json!(client.id));
         put("nbf", json!(0));
-        put("acr", json!("1"));
+        if session.is_none() {
+            put("acr", json!(super::ACR_PASSWORD));
+        }
         put("allowed-origins", json!(["*"]));
         put("resource_access", json!({}));
         match session {
@@ -141,6 +146,8 @@ pub(super) fn id_token_claims(
     put("iat", json!(now));
     put("exp", json!(now + seconds(ID_TOKEN_LIFETIME)));
     put("auth_time", json!(session.auth_time.as_second()));
+    put("acr", json!(super::acr(&session.methods)));
+    put("amr", json!(session.methods.split(' ').collect::<Vec<_>>()));
     put("sid", json!(session.id));
     put("tenant", json!(session.tenant));
     put("at_hash", json!(URL_SAFE_NO_PAD.encode(digest.split_at(16).0)));
@@ -162,12 +169,9 @@ impl Identity {
     }
 
     /// Who the bearer of an access token is (OpenID Connect Core 5.3).
-    pub async fn user_info(&self, realm: &Realm, token: &str) -> Result<UserInfo, OAuthError> {
+    pub async fn user_info(&self, realm: &Realm, token: &str, shown: &Shown<'_>) -> Result<UserInfo, OAuthError> {
         let invalid = |why: &str| OAuthError::new(Code::InvalidToken, why);
-        let caller = self.verify(token, &realm.profile).await.map_err(|error| match error {
-            model::Error::Unauthenticated { reason } => invalid(reason),
-            other => other.into(),
-        })?;
+        let caller = self.verify_shown(token, &realm.profile, shown).await?;
         let user = caller.user().ok_or_else(|| invalid("this token speaks for an application, not for a user"))?;
         let standing = self.inner.directory.user(user).await?.ok_or_else(|| invalid("the user is gone"))?;
         let scope: Vec<String> =
@@ -187,7 +191,7 @@ impl Identity {
             family_name: user.family_name.clone().filter(|_| profile),
             tenant: caller.tenant,
             email: email.then(|| user.email.clone()),
-            two_factor: false,
+            two_factor: standing.factor.enrolled,
         })
     }
 
@@ -199,18 +203,20 @@ impl Identity {
         params: &Params,
         origin: &Origin,
     ) -> Result<Introspection, OAuthError> {
-        let known = self.oauth_client(auth, params, origin).await?;
+        let known = self.oauth_client(realm, auth, params, origin).await?;
         if known.client.public {
             return Err(OAuthError::new(Code::InvalidClient, "a public client can't introspect"));
         }
         let token = params.need("token")?;
         let mut found = Introspection::default();
-        if let Ok(caller) = self.verify(token, &realm.profile).await {
-            if caller.tenant == known.client.tenant
+        if let Ok(Examined { caller, cnf, .. }) = self.examine(token, &realm.profile).await {
+            // A resource of the tenant asks, or whoever it was issued to.
+            let own = claim_of(token, "azp").is_some_and(|azp| azp == known.client.id.as_str());
+            if (own || (caller.tenant == known.client.tenant && self.application_of(&known.client.id).await?.is_none()))
                 && let Some(Value::Object(mut claims)) = payload_of(token)
             {
                 claims.remove("heliograph");
-                claims.insert("token_type".to_owned(), json!("Bearer"));
+                claims.insert("token_type".to_owned(), json!(Cnf::token_type(cnf.as_ref())));
                 if let Some(user) = caller.user()
                     && let Some(standing) = self.inner.directory.user(user).await?
                 {
@@ -241,7 +247,7 @@ impl Identity {
 
     /// Ends a token (RFC 7009): a refresh token with its whole session, an access token by its id. An unknown token is no error.
     pub async fn revoke(&self, realm: &Realm, auth: ClientAuth<'_>, params: &Params, origin: &Origin) -> Result<(), OAuthError> {
-        let known = self.oauth_client(auth, params, origin).await?;
+        let known = self.oauth_client(realm, auth, params, origin).await?;
         let token = params.need("token")?;
         let mut tx = self.inner.db.begin().await?;
         if let Some(record) = tx.refresh(&secret::sha256(token.as_bytes())).await? {
@@ -257,16 +263,16 @@ impl Identity {
         drop(tx);
         // Its own client may end an access token, whoever it speaks for; nobody else's (RFC 7009 2.1).
         if claim_of(token, "client_id").and_then(|id| id.as_str().map(str::to_owned)).as_deref() == Some(known.client.id.as_str())
-            && let Ok(caller) = self.verify(token, &realm.profile).await
+            && let Ok(found) = self.examine(token, &realm.profile).await
         {
-            self.revoke_token(&caller, TokenRef::Text(token)).await?;
+            self.revoke_token(&found.caller, TokenRef::Text(token)).await?;
         }
         Ok(())
     }
 
     /// Ends the session of a refresh token (Keycloak's logout form).
     pub async fn end_session_of(&self, realm: &Realm, auth: ClientAuth<'_>, params: &Params, origin: &Origin) -> Result<(), OAuthError> {
-        let known = self.oauth_client(auth, params, origin).await?;
+        let known = self.oauth_client(realm, auth, params, origin).await?;
         let hash = secret::sha256(params.need("refresh_token")?.as_bytes());
         let mut tx = self.inner.db.begin().await?;
         let session = match tx.refresh(&hash).await? {
@@ -304,6 +310,8 @@ impl Identity {
         let now: Timestamp = self.clock().now();
         let mut tx = self.inner.db.begin().await?;
         tx.prune_devices(now).await?;
+        tx.prune_oauth_more(now).await?;
+        tx.prune_half_logins(now).await?;
         tx.prune_oauth(now - std::time::Duration::from_hours(1)).await?;
         tx.commit().await?;
         Ok(())
@@ -311,11 +319,11 @@ impl Identity {
 }
 
 /// A token's payload, unchecked: only for tokens that were verified just before.
-fn payload_of(token: &str) -> Option<Value> {
+pub(super) fn payload_of(token: &str) -> Option<Value> {
     let payload = token.split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-fn claim_of(token: &str, name: &str) -> Option<Value> {
+pub(super) fn claim_of(token: &str, name: &str) -> Option<Value> {
     payload_of(token)?.get(name).cloned()
 }

@@ -11,7 +11,8 @@ use store::{DeviceRecord, OAuthSession};
 use uuid::Uuid;
 
 use super::authorize::granted_scope;
-use super::token::{KnownClient, seconds};
+use super::client_auth::KnownClient;
+use super::token::{Answer, seconds};
 use super::{ClientAuth, Decision, Login, OAuthError, OAuthErrorCode as Code, Params, Realm, TokenRequest, TokenResponse};
 use crate::{AuditEvent, Identity, Origin, secret};
 
@@ -58,6 +59,8 @@ struct Said {
     tenant: TenantId,
     login: Uuid,
     auth_time: Timestamp,
+    #[serde(default = "super::authorize::by_password")]
+    methods: String,
 }
 
 fn new_user_code() -> String {
@@ -91,7 +94,7 @@ impl Identity {
         params: &Params,
         origin: &Origin,
     ) -> Result<DeviceAuthorization, OAuthError> {
-        let known = self.oauth_client(auth, params, origin).await?;
+        let known = self.oauth_client(realm, auth, params, origin).await?;
         if !known.client.grants.contains(&Grant::DeviceCode) {
             return Err(OAuthError::new(Code::UnauthorizedClient, "this client may not use the grant device_code"));
         }
@@ -142,7 +145,14 @@ impl Identity {
             (None, [only]) => only.0,
             _ => return Err(Error::invalid("tenant", "is not one of yours")),
         };
-        let said = Said { allow: decision.allow, user: login.user, tenant, login: login.id, auth_time: login.auth_time };
+        let said = Said {
+            allow: decision.allow,
+            user: login.user,
+            tenant,
+            login: login.id,
+            auth_time: login.auth_time,
+            methods: login.methods.clone(),
+        };
         let json = serde_json::to_string(&said).map_err(Error::internal)?;
         let mut tx = self.inner.db.begin().await?;
         if !tx.decide_device(&asked.user_code, &json, self.clock().now()).await? {
@@ -187,6 +197,7 @@ impl Identity {
             });
         };
         let said: Said = serde_json::from_str(&json).map_err(Error::internal)?;
+        let resources = self.asked_resources(&known.client, request.params)?;
         if !tx.delete_device(&hash).await? {
             return Err(OAuthError::invalid_grant("this device code is not known"));
         }
@@ -207,9 +218,12 @@ impl Identity {
             nonce: None,
             created: now,
             expires: now + realm.refresh_lifetime,
+            methods: said.methods,
+            cnf: known.refresh_binding()?,
+            resources: resources.join(" "),
         };
         tx.insert_oauth_session(&session).await?;
-        self.answer_session(realm, known, session, None, tx, request.origin).await
+        self.answer_session(realm, known, Answer::first(session, resources), tx, request.origin).await
     }
 }
 

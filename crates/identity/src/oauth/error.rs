@@ -37,6 +37,18 @@ pub enum OAuthErrorCode {
     SlowDown,
     /// RFC 8628 3.5: the user took too long.
     ExpiredToken,
+    /// RFC 9449 5: the DPoP proof is missing or wrong.
+    InvalidDpopProof,
+    /// RFC 9449 8: send a proof with the nonce given.
+    UseDpopNonce,
+    /// RFC 8707 2: the resource is unknown or not for this client.
+    InvalidTarget,
+    /// RFC 9101 5.2: the pushed request is unknown, answered or over.
+    InvalidRequestUri,
+    /// RFC 7591 3.2.2: a redirect URI can't be registered.
+    InvalidRedirectUri,
+    /// RFC 7591 3.2.2: other metadata can't be registered.
+    InvalidClientMetadata,
     /// RFC 6749 4.1.2.1: try again later.
     TemporarilyUnavailable,
     /// RFC 6749 4.1.2.1.
@@ -44,6 +56,20 @@ pub enum OAuthErrorCode {
 }
 
 impl OAuthErrorCode {
+    /// Those an authorization request may meet.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::InvalidRequest,
+            Self::UnauthorizedClient,
+            Self::UnsupportedResponseType,
+            Self::InvalidScope,
+            Self::InvalidTarget,
+            Self::RequestNotSupported,
+        ]
+        .into_iter()
+        .find(|code| code.name() == name)
+    }
+
     /// The code on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,6 +90,12 @@ impl OAuthErrorCode {
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
@@ -80,12 +112,14 @@ pub struct OAuthError {
     pub description: String,
     /// When another try has a chance, if there were too many.
     pub retry_after: Option<Duration>,
+    /// A fresh nonce for the next DPoP proof (RFC 9449 8).
+    pub dpop_nonce: Option<String>,
 }
 
 impl OAuthError {
     /// An error of that code.
     pub fn new(code: OAuthErrorCode, description: impl Into<String>) -> Self {
-        Self { code, description: description.into(), retry_after: None }
+        Self { code, description: description.into(), retry_after: None, dpop_nonce: None }
     }
 
     /// Shorthand for `invalid_request`.
@@ -108,6 +142,7 @@ impl From<model::Error> for OAuthError {
                 code: OAuthErrorCode::TemporarilyUnavailable,
                 description: format!("too many tries, retry in {} s", retry_after.as_secs().max(1)),
                 retry_after: Some(retry_after),
+                dpop_nonce: None,
             },
             E::Forbidden(denial) => Self::new(OAuthErrorCode::AccessDenied, denial.to_string()),
             E::Invalid { field, reason } => Self::invalid_request(format!("{field}: {reason}")),

@@ -1,17 +1,11 @@
 //! Browsers that are signed in: a cookie of high entropy, its hash in the store, a list its user can see and end.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use model::{Caller, Error, Result, UserId};
-use secrecy::{ExposeSecret as _, SecretString};
-use store::LoginRecord;
+use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::LOGIN_LIFETIME;
-use crate::{AuditEvent, Credential, Identity, Origin, TenantChoice, secret};
-
-const AGENT_MAX: usize = 200;
+use crate::{AuditEvent, Identity, Origin, secret};
 
 /// A signed-in browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +14,23 @@ pub struct Login {
     pub id: Uuid,
     /// Who.
     pub user: UserId,
-    /// When the password was typed.
+    /// When the password was typed, and the code.
     pub auth_time: Timestamp,
+    /// How the user proved who it is: RFC 8176 values, space-delimited.
+    pub methods: String,
+}
+
+impl Login {
+    /// Was a second factor part of it?
+    #[must_use]
+    pub fn second_factor(&self) -> bool {
+        has_factor(&self.methods)
+    }
+}
+
+/// Do these methods include a second factor?
+pub(crate) fn has_factor(methods: &str) -> bool {
+    methods.split(' ').any(|m| m == "otp")
 }
 
 /// A browser that just signed in.
@@ -53,32 +62,7 @@ pub struct OpenSession {
 }
 
 impl Identity {
-    /// Signs a browser in by password.
-    pub async fn log_in(&self, login: &str, password: &SecretString, origin: &Origin) -> Result<LoginSession> {
-        let credential = Credential::Password { login, password: password.expose_secret() };
-        let signed_in = self.sign_in(credential, TenantChoice::Home, origin).await?;
-        let user = signed_in.user.ok_or(Error::Unauthenticated { reason: "only users sign in here" })?;
-        let now = self.clock().now();
-        let cookie = URL_SAFE_NO_PAD.encode(secret::random::<32>());
-        let record = LoginRecord {
-            id: Uuid::new_v4(),
-            user: user.id,
-            auth_time: now,
-            expires: now + LOGIN_LIFETIME,
-            agent: origin.label.as_deref().unwrap_or("unknown").chars().filter(|c| !c.is_control()).take(AGENT_MAX).collect(),
-            address: origin.address.map(|a| a.to_string()),
-        };
-        let mut tx = self.inner.db.begin().await?;
-        tx.insert_login_session(&secret::sha256(cookie.as_bytes()), &record).await?;
-        tx.commit().await?;
-        Ok(LoginSession {
-            cookie: SecretString::from(cookie),
-            login: Login { id: record.id, user: user.id, auth_time: now },
-            expires: record.expires,
-        })
-    }
-
-    /// The session of a cookie, while it lasts and its user may sign in.
+    /// The session of a cookie, while it lasts and its user may sign in this way.
     pub async fn login_of_cookie(&self, cookie: &str) -> Result<Option<Login>> {
         if cookie.len() != 43 {
             return Ok(None);
@@ -86,8 +70,12 @@ impl Identity {
         let record = self.inner.db.read().await?.login_session(&secret::sha256(cookie.as_bytes())).await?;
         let Some(record) = record.filter(|r| r.expires > self.clock().now()) else { return Ok(None) };
         let standing = self.inner.directory.user(record.user).await?;
-        let enabled = standing.is_some_and(|s| !s.record.user.disabled && record.auth_time >= s.record.tokens_from);
-        Ok(enabled.then_some(Login { id: record.id, user: record.user, auth_time: record.auth_time }))
+        // Who has a second factor, or must have one since, signs in again with it.
+        let good = standing.is_some_and(|s| {
+            let enough = has_factor(&record.methods) || !(s.factor.enrolled || s.factor.demanded());
+            !s.record.user.disabled && record.auth_time >= s.record.tokens_from && enough
+        });
+        Ok(good.then_some(Login { id: record.id, user: record.user, auth_time: record.auth_time, methods: record.methods }))
     }
 
     /// The caller a signed-in browser speaks for, at home.
@@ -106,6 +94,33 @@ impl Identity {
         })
     }
 
+    /// Does the session that an application knows go on at this browser? None where the page that asks, by its origin, is none of
+    /// the application's. Without a session: is nobody signed in?
+    pub async fn session_unchanged(
+        &self,
+        realm: &super::Realm,
+        client: &str,
+        session: &str,
+        origin: &str,
+        login: Option<&Login>,
+    ) -> Result<Option<bool>> {
+        let Some(known) = self.inner.directory.client(client).await? else { return Ok(None) };
+        // A redirect URI's origin, with a path that both have: ports of loopback addresses are free here, too.
+        let of = |uri: &str| uri.match_indices('/').nth(2).map_or(uri.to_owned(), |(at, _)| uri.get(..at).unwrap_or(uri).to_owned());
+        let origins: Vec<_> = known.client.redirect_uris.iter().map(|uri| of(uri)).collect();
+        if origin.is_empty() || !super::redirect::registered(&origins, origin) {
+            return Ok(None);
+        }
+        if session.is_empty() {
+            return Ok(Some(login.is_none()));
+        }
+        let Ok(id) = session.parse() else { return Ok(Some(false)) };
+        let record = self.inner.db.read().await?.oauth_session(id).await?;
+        Ok(Some(record.is_some_and(|s| {
+            s.client == client && s.realm == realm.name() && login.is_some_and(|l| s.user == l.user && s.login == Some(l.id))
+        })))
+    }
+
     /// Signs a browser out and ends what was granted through it.
     pub async fn log_out(&self, login: &Login) -> Result<()> {
         self.end_open_session(login, login.id).await.map(|_| ())
@@ -117,9 +132,11 @@ impl Identity {
         let logins = tx.login_sessions(login.user).await?;
         let grants = tx.oauth_sessions(login.user).await?;
         let now = self.clock().now();
+        // A changed password ended those of before.
+        let tokens_from = tx.user(login.user).await?.map(|u| u.tokens_from);
         Ok(logins
             .into_iter()
-            .filter(|l| l.expires > now)
+            .filter(|l| l.expires > now && tokens_from.is_none_or(|from| l.auth_time >= from))
             .map(|l| {
                 let mut clients: Vec<_> = grants.iter().filter(|g| g.login == Some(l.id)).map(|g| g.client.clone()).collect();
                 clients.sort();

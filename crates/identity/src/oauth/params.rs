@@ -10,12 +10,15 @@ const COUNT_MAX: usize = 64;
 
 /// The parameters of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(BTreeMap<String, String>);
+pub struct Params(BTreeMap<String, Vec<String>>);
+
+/// Parameters that may stand several times (RFC 8707 2, RFC 8693 2.1).
+const REPEATED: [&str; 2] = ["resource", "audience"];
 
 impl Params {
-    /// Takes decoded name-value pairs. `resource` may stand several times (RFC 8707 2); the last one counts.
+    /// Takes decoded name-value pairs. Only `resource` and `audience` may stand several times (RFC 8707 2, RFC 8693 2.1).
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, OAuthError> {
-        let mut seen = BTreeMap::new();
+        let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (count, (name, value)) in pairs.into_iter().enumerate() {
             if count >= COUNT_MAX || value.len() > VALUE_MAX || name.len() > 128 {
                 return Err(OAuthError::invalid_request("too many parameters, or one of them is too long"));
@@ -24,9 +27,12 @@ impl Params {
                 continue;
             }
             let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-            if seen.insert(name, value).is_some() && shown != "resource" {
+            let several = REPEATED.contains(&name.as_str());
+            let values = seen.entry(name).or_default();
+            if !values.is_empty() && !several {
                 return Err(OAuthError::invalid_request(format!("parameter {shown} stands more than once")));
             }
+            values.push(value);
         }
         Ok(Self(seen))
     }
@@ -34,7 +40,12 @@ impl Params {
     /// A parameter, if it is there and not empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name)?.last().map(String::as_str)
+    }
+
+    /// Every value of a parameter that may stand several times.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).into_iter().flatten().map(String::as_str)
     }
 
     /// A parameter that must be there.
@@ -44,7 +55,7 @@ impl Params {
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().flat_map(|(name, values)| values.iter().map(|value| (name.as_str(), value.as_str())))
     }
 }
 
@@ -61,7 +72,9 @@ mod tests {
         let p = params(&[("a", ""), ("b", "1"), ("a", "2")]).unwrap();
         assert_eq!((p.get("a"), p.get("b"), p.get("c")), (Some("2"), Some("1"), None));
         assert!(params(&[("a", "1"), ("a", "1")]).is_err());
-        assert!(params(&[("resource", "x"), ("resource", "y")]).is_ok());
+        let p = params(&[("resource", "x"), ("b", "1"), ("resource", "y")]).unwrap();
+        assert_eq!(p.all("resource").collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(p.iter().collect::<Vec<_>>(), [("b", "1"), ("resource", "x"), ("resource", "y")]);
         assert!(params(&[("a", &"x".repeat(9000))]).is_err());
         assert!(params(&vec![("", "1"); 65]).is_err());
     }

@@ -1,6 +1,6 @@
 //! Answers that travel through the browser: where to, and in which form.
 
-use super::OAuthError;
+use super::{OAuthError, OAuthErrorCode};
 
 /// How the answer travels (OAuth 2.0 Multiple Response Type Encoding Practices; Form Post Response Mode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,13 @@ impl Redirect {
         params.extend(state.map(|state| ("state", state.to_owned())));
         params.push(("iss", issuer));
         Self { uri: uri.to_owned(), mode, params }
+    }
+
+    /// The error it carries, for a client that asks over its own connection (RFC 9126 2.3).
+    pub(crate) fn told(&self) -> OAuthError {
+        let of = |name: &str| self.params.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone()).unwrap_or_default();
+        let code = OAuthErrorCode::from_name(&of("error")).unwrap_or(OAuthErrorCode::InvalidRequest);
+        OAuthError::new(code, of("error_description"))
     }
 
     /// The address to go to, for the modes that have one; a form posts to `uri` instead.

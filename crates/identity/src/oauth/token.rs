@@ -5,24 +5,19 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use model::{Caller, Client, Grant, Permissions, Principal, TenantId};
+use model::{Caller, Grant, Permissions, Principal, TenantId};
 use serde::Serialize;
 use store::{OAuthSession, RefreshRecord, Tx};
 use subtle::ConstantTimeEq as _;
 
 use super::authorize::{CodeRequest, granted_scope};
 use super::claims::{access_claims, id_token_claims};
-use super::{OAuthError, OAuthErrorCode as Code, Params, REFRESH_GRACE, Realm};
+use super::client_auth::KnownClient;
+use super::{ClientAuth, Cnf, OAuthError, OAuthErrorCode as Code, Params, REFRESH_GRACE, Realm};
 use crate::directory::Standing;
+use crate::reach::NOWHERE;
 use crate::tokens::Mint;
-use crate::{AuditEvent, Credential, Identity, Origin, SignedIn, TenantChoice, secret};
-
-/// How a client proves itself (RFC 6749 2.3.1): HTTP Basic, or form fields.
-#[derive(Clone, Copy)]
-pub struct ClientAuth<'a> {
-    /// User and password of the `Authorization: Basic` header, if there is one.
-    pub basic: Option<(&'a str, &'a str)>,
-}
+use crate::{AuditEvent, Identity, Origin, secret};
 
 /// A request to the token endpoint.
 pub struct TokenRequest<'a> {
@@ -41,8 +36,11 @@ pub struct TokenRequest<'a> {
 pub struct TokenResponse {
     /// The access token.
     pub access_token: String,
-    /// `Bearer`.
+    /// `Bearer`, or `DPoP` for one that is bound to a key (RFC 9449 5).
     pub token_type: &'static str,
+    /// What was issued in a token exchange (RFC 8693 2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<&'static str>,
     /// Seconds until it ends.
     pub expires_in: i64,
     /// The same as a moment (seed Lightelligence).
@@ -66,22 +64,42 @@ pub struct TokenResponse {
     pub not_before_policy: Option<i64>,
 }
 
-/// A client that proved itself, or is public and only says who it is.
-pub(super) struct KnownClient {
-    pub(super) client: Client,
-    signed_in: Option<SignedIn>,
+/// The refresh token that goes out with an answer.
+pub(super) struct NextRefresh {
+    token: String,
+    stored: bool,
+}
+
+/// What tokens are made of for a user's session.
+pub(super) struct Answer {
+    session: OAuthSession,
+    /// The scope asked for, when it is less than was granted.
+    narrower: Option<Vec<String>>,
+    refresh: NextRefresh,
+    /// What the access token is for.
+    resources: Vec<String>,
+}
+
+impl Answer {
+    /// The first of a session.
+    pub(super) fn first(session: OAuthSession, resources: Vec<String>) -> Self {
+        let refresh = NextRefresh { token: URL_SAFE_NO_PAD.encode(secret::random::<32>()), stored: false };
+        Self { session, narrower: None, refresh, resources }
+    }
 }
 
 impl Identity {
     /// Answers a token request.
     pub async fn token(&self, realm: &Realm, request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
         let grant = request.params.need("grant_type")?;
-        let known = self.oauth_client(request.auth, request.params, request.origin).await?;
+        let known = self.token_client(realm, request.auth, request.params, request.origin).await?;
         let needed = match grant {
             "authorization_code" => Grant::AuthorizationCode,
             "client_credentials" => Grant::ClientCredentials,
             "refresh_token" => Grant::RefreshToken,
             "urn:ietf:params:oauth:grant-type:device_code" => Grant::DeviceCode,
+            "urn:ietf:params:oauth:grant-type:token-exchange" => Grant::TokenExchange,
+            "id_token" => Grant::IdToken,
             _ => return Err(OAuthError::new(Code::UnsupportedGrantType, "Unsupported grant_type")),
         };
         if !known.client.grants.contains(&needed) {
@@ -91,38 +109,9 @@ impl Identity {
             Grant::AuthorizationCode => self.redeem_code(realm, &known, request).await,
             Grant::RefreshToken => self.redeem_refresh(realm, &known, request).await,
             Grant::DeviceCode => self.redeem_device(realm, &known, request).await,
-            _ => self.client_credentials(realm, known, request).await,
-        }
-    }
-
-    /// Who asks? A confidential client has to prove it; a public one says its name.
-    pub(super) async fn oauth_client(&self, auth: ClientAuth<'_>, params: &Params, origin: &Origin) -> Result<KnownClient, OAuthError> {
-        let refused = || OAuthError::new(Code::InvalidClient, "Invalid client credentials");
-        let (id, given) = match (auth.basic, params.get("client_id"), params.get("client_secret")) {
-            (Some(_), _, Some(_)) => return Err(OAuthError::invalid_request("the client proves itself in two ways at once")),
-            (Some((id, given)), named, None) => {
-                let id = form_decode(id);
-                if named.is_some_and(|named| named != id) {
-                    return Err(OAuthError::invalid_request("client_id differs between header and form"));
-                }
-                (id, Some(form_decode(given)))
-            }
-            (None, Some(id), given) => (id.to_owned(), given.map(str::to_owned)),
-            (None, None, _) => return Err(OAuthError::new(Code::InvalidClient, "client_id is missing")),
-        };
-        match given {
-            Some(given) if !given.is_empty() => {
-                let signed_in = self
-                    .sign_in(Credential::Client { id: &id, secret: &given }, TenantChoice::Home, origin)
-                    .await
-                    .map_err(|error| if matches!(error, model::Error::Unauthenticated { .. }) { refused() } else { error.into() })?;
-                let client = signed_in.client.clone().ok_or_else(refused)?;
-                Ok(KnownClient { client, signed_in: Some(signed_in) })
-            }
-            _ => {
-                let record = self.inner.directory.client(&id).await?.filter(|record| record.client.public).ok_or_else(refused)?;
-                Ok(KnownClient { client: record.client.clone(), signed_in: None })
-            }
+            Grant::TokenExchange => self.exchange(realm, &known, request).await,
+            Grant::IdToken => self.redeem_id_token(realm, &known, request).await,
+            Grant::ClientCredentials => self.client_credentials(realm, known, request).await,
         }
     }
 
@@ -130,21 +119,32 @@ impl Identity {
     async fn client_credentials(&self, realm: &Realm, known: KnownClient, request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
         let signed_in =
             known.signed_in.ok_or_else(|| OAuthError::new(Code::UnauthorizedClient, "a public client has nothing to prove itself with"))?;
-        if request.tenant.is_some_and(|asked| asked != known.client.tenant) {
-            return Err(OAuthError::invalid_grant("the application is not installed in that tenant"));
-        }
+        // A plain client is at home in its tenant, an application in none (contracts/lightelligence.md 2.3).
+        let application = self.application_of(&known.client.id).await?.is_some();
+        let tenant = request.tenant.unwrap_or(signed_in.caller.tenant);
+        let permitted = self.client_in(&known.client, tenant).await?;
+        let permitted = permitted.ok_or_else(|| OAuthError::invalid_grant("the application is not installed in that tenant"))?;
         let scope = granted_scope(&known.client, request.params.get("scope"))?;
-        let scope: Vec<_> = scope.into_iter().filter(|s| s != "openid" && s != "offline_access").collect();
+        let of_users = |s: &str| matches!(s, "openid" | "offline_access") || (application && matches!(s, "email" | "profile"));
+        let scope: Vec<_> = scope.into_iter().filter(|s| !of_users(s)).collect();
         // Who has permissions registered and asks for none of them gets none.
-        let permissions = bounded(signed_in.caller.permissions, &scope, !names_permissions(&known.client.scopes));
-        let caller = Caller { permissions, ..signed_in.caller };
-        let claims = access_claims(realm, &known.client, None, None, &scope);
-        let minted = self.mint(&Mint { caller: &caller, profile: &realm.profile, key: None, session: None }, |_, _, _| claims).await?;
+        let permissions = bounded(permitted, &scope, !names_permissions(&known.client.scopes));
+        let caller = Caller { tenant, permissions, ..signed_in.caller };
+        let resources = self.audience(self.asked_resources(&known.client, request.params)?)?;
+        let mut claims = access_claims(realm, &known.client, None, None, &scope);
+        if tenant == NOWHERE {
+            claims.remove("tenant");
+        } else {
+            claims.insert("tenant".to_owned(), serde_json::json!(tenant));
+        }
+        let mint = Mint { cnf: known.cnf.as_ref(), resources: &resources, ..Mint::plain(&caller, &realm.profile) };
+        let minted = self.mint(&mint, |_, _, _| claims).await?;
         let expires_in = minted.expires.as_second() - minted.issued.as_second();
         self.record(AuditEvent::done(&caller, "token.issued", None).detail(realm.name()));
         Ok(TokenResponse {
             access_token: minted.token,
-            token_type: "Bearer",
+            token_type: Cnf::token_type(known.cnf.as_ref()),
+            issued_token_type: None,
             expires_in,
             expires_at: minted.expires,
             refresh_token: None,
@@ -192,10 +192,15 @@ impl Identity {
             // A verifier nobody announced: somebody stripped the challenge (RFC 9700 4.8.2).
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if record.expires <= now || !redirect_ok || !proof_ok {
+        // RFC 9449 10: a code asked for with a key is redeemed with that key.
+        let key_ok = asked.dpop_jkt.is_none() || asked.dpop_jkt.as_ref() == known.cnf.as_ref().and_then(|cnf| cnf.jkt.as_ref());
+        // Whoever signed out meanwhile granted nothing.
+        let signed_in = tx.hold_login_session(asked.login, now).await?;
+        if record.expires <= now || !redirect_ok || !proof_ok || !key_ok || !signed_in {
             tx.commit().await?;
             return Err(wrong());
         }
+        let resources = self.narrowed_resources(&asked.resources, request.params)?;
         let session = OAuthSession {
             id: record.session,
             tenant: asked.tenant,
@@ -208,15 +213,23 @@ impl Identity {
             nonce: asked.nonce,
             created: now,
             expires: now + realm.refresh_lifetime,
+            methods: asked.methods,
+            cnf: known.refresh_binding()?,
+            resources: asked.resources,
         };
         tx.insert_oauth_session(&session).await?;
-        self.answer_session(realm, known, session, None, tx, request.origin).await
+        self.answer_session(realm, known, Answer::first(session, resources), tx, request.origin).await
     }
 
-    /// RFC 6749 6. Each refresh token counts once; used again after the grace, it is in two hands, and its family ends (RFC 9700 4.14.2).
+    /// RFC 6749 6. Each refresh token counts once; used again, it is in two hands, and its family ends (RFC 9700 4.14.2).
+    ///
+    /// A reply may be lost on the way, so within the grace the same token is answered once more: with the same successor, and only
+    /// while nobody has used that. Two hands that share a token therefore share its successor too, and whoever comes second with
+    /// that one is found out.
     async fn redeem_refresh(&self, realm: &Realm, known: &KnownClient, request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
         let wrong = || OAuthError::invalid_grant("Invalid refresh token");
-        let hash = secret::sha256(request.params.need("refresh_token")?.as_bytes());
+        let presented = request.params.need("refresh_token")?;
+        let hash = secret::sha256(presented.as_bytes());
         let now = self.clock().now();
         let mut tx = self.inner.db.begin().await?;
         let record = tx.refresh(&hash).await?.ok_or_else(wrong)?;
@@ -224,22 +237,10 @@ impl Identity {
         if session.client != known.client.id || session.realm != realm.name() || record.expires <= now {
             return Err(wrong());
         }
-        let lost_reply = |spent: Timestamp| now.duration_since(spent).unsigned_abs() <= REFRESH_GRACE;
-        if record.spent.is_some_and(|spent| !lost_reply(spent)) {
-            tx.delete_oauth_session(session.id).await?;
-            tx.commit().await?;
-            self.inner.directory.changed();
-            self.record(AuditEvent {
-                tenant: Some(session.tenant),
-                actor: format!("client:{}", known.client.id),
-                action: "oauth.refresh_reused",
-                target: Some(format!("session:{}", session.id)),
-                allowed: false,
-                detail: None,
-                address: request.origin.address,
-            });
-            return Err(wrong());
+        if session.cnf.is_some() && session.cnf != known.refresh_binding()? {
+            return Err(OAuthError::invalid_grant("this refresh token is bound to another key"));
         }
+        let resources = self.narrowed_resources(&session.resources, request.params)?;
         let asked = request.params.get("scope").map(|_| granted_scope(&known.client, request.params.get("scope"))).transpose()?;
         let narrower = match asked {
             Some(asked) if asked.iter().any(|s| !session.scope.split(' ').any(|had| had == s)) => {
@@ -247,17 +248,54 @@ impl Identity {
             }
             other => other,
         };
-        if request.tenant.is_some_and(|asked| asked != known.client.tenant) {
+        let tenant = request.tenant.unwrap_or(record.tenant);
+        if !self.reaches(&known.client, tenant).await? {
             return Err(OAuthError::invalid_grant("the application is not installed in that tenant"));
         }
-        let tenant = request.tenant.unwrap_or(record.tenant);
-        tx.spend_refresh(&hash, now).await?;
+        let successor = self.successor(presented);
+        let first = tx.spend_refresh(&hash, now).await?;
+        if !first {
+            let spent = tx.refresh(&hash).await?.and_then(|r| r.spent).unwrap_or(Timestamp::MIN);
+            let next = tx.refresh(&secret::sha256(successor.as_bytes())).await?;
+            let lost_reply = now.duration_since(spent).unsigned_abs() <= REFRESH_GRACE && next.is_some_and(|next| next.spent.is_none());
+            if !lost_reply {
+                return self.refresh_reused(known, &session, tx, request.origin).await;
+            }
+        }
         let expires = now + realm.refresh_lifetime;
         if !tx.extend_oauth_session(session.id, tenant, expires).await? {
             return Err(wrong());
         }
         let session = OAuthSession { tenant, expires, ..session };
-        self.answer_session(realm, known, session, narrower, tx, request.origin).await
+        let refresh = NextRefresh { token: successor, stored: !first };
+        self.answer_session(realm, known, Answer { session, narrower, refresh, resources }, tx, request.origin).await
+    }
+
+    /// The refresh token that follows this one: the same whenever it is computed, and nobody's to guess without the master key.
+    fn successor(&self, token: &str) -> String {
+        URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&self.inner.refresh, token.as_bytes()))
+    }
+
+    async fn refresh_reused(
+        &self,
+        known: &KnownClient,
+        session: &OAuthSession,
+        mut tx: Tx,
+        origin: &Origin,
+    ) -> Result<TokenResponse, OAuthError> {
+        tx.delete_oauth_session(session.id).await?;
+        tx.commit().await?;
+        self.inner.directory.changed();
+        self.record(AuditEvent {
+            tenant: Some(session.tenant),
+            actor: format!("client:{}", known.client.id),
+            action: "oauth.refresh_reused",
+            target: Some(format!("session:{}", session.id)),
+            allowed: false,
+            detail: None,
+            address: origin.address,
+        });
+        Err(OAuthError::invalid_grant("Invalid refresh token"))
     }
 
     /// Tokens for a user's session. The next refresh token is durable before anybody sees it.
@@ -265,25 +303,30 @@ impl Identity {
         &self,
         realm: &Realm,
         known: &KnownClient,
-        session: OAuthSession,
-        narrower: Option<Vec<String>>,
+        answer: Answer,
         mut tx: Tx,
         origin: &Origin,
     ) -> Result<TokenResponse, OAuthError> {
+        let Answer { session, narrower, refresh, resources } = answer;
+        let resources = self.audience(resources)?;
         let wrong = || OAuthError::invalid_grant("the user may no longer sign in there");
         let standing = self.inner.directory.user(session.user).await?.ok_or_else(wrong)?;
         let permitted = Self::session_permissions(&session, &standing);
         let Some(permissions) = permitted else { return Err(wrong()) };
+        let through = self.through_client(&known.client.id, session.tenant, permissions).await?;
+        let Some(permissions) = through else { return Err(wrong()) };
         let granted: Vec<String> = session.scope.split(' ').map(str::to_owned).collect();
         // By what was granted first: a narrower scope that names no permission is not a wider one.
         let permissions = bounded(permissions, &granted, realm.keycloak);
         let scope = narrower.unwrap_or(granted);
         let now = self.clock().now();
         let refresh = if known.client.grants.contains(&Grant::RefreshToken) {
-            let token = URL_SAFE_NO_PAD.encode(secret::random::<32>());
-            let record = RefreshRecord { session: session.id, tenant: session.tenant, created: now, expires: session.expires, spent: None };
-            tx.insert_refresh(&secret::sha256(token.as_bytes()), &record).await?;
-            Some(token)
+            if !refresh.stored {
+                let record =
+                    RefreshRecord { session: session.id, tenant: session.tenant, created: now, expires: session.expires, spent: None };
+                tx.insert_refresh(&secret::sha256(refresh.token.as_bytes()), &record).await?;
+            }
+            Some(refresh.token)
         } else {
             None
         };
@@ -296,8 +339,9 @@ impl Identity {
             address: origin.address,
         };
         let claims = access_claims(realm, &known.client, Some(&standing.record.user), Some(&session), &scope);
-        let minted =
-            self.mint(&Mint { caller: &caller, profile: &realm.profile, key: None, session: Some(session.id) }, |_, _, _| claims).await?;
+        let plain = Mint::plain(&caller, &realm.profile);
+        let mint = Mint { session: Some(session.id), cnf: known.cnf.as_ref(), resources: &resources, ..plain };
+        let minted = self.mint(&mint, |_, _, _| claims).await?;
         let id_token = if scope.iter().any(|s| s == "openid") {
             let claims = id_token_claims(self, realm, &known.client, &standing.record.user, &session, &scope, &minted.token);
             Some(self.sign_id_token(realm, &claims).await?)
@@ -311,7 +355,8 @@ impl Identity {
         )));
         Ok(TokenResponse {
             access_token: minted.token,
-            token_type: "Bearer",
+            token_type: Cnf::token_type(known.cnf.as_ref()),
+            issued_token_type: None,
             expires_in: minted.expires.as_second() - minted.issued.as_second(),
             expires_at: minted.expires,
             refresh_expires_in: refresh.as_ref().map(|_| seconds(realm.refresh_lifetime)),
@@ -324,21 +369,23 @@ impl Identity {
     }
 
     /// What a session's user may do in its tenant now; none when it is locked out or no member any more.
-    fn session_permissions(session: &OAuthSession, standing: &Standing) -> Option<Permissions> {
+    pub(super) fn session_permissions(session: &OAuthSession, standing: &Standing) -> Option<Permissions> {
         let member = standing.membership(session.tenant).is_some() || standing.record.user.operator;
         // A password changed since ends what was granted before.
-        let good = member && !standing.record.user.disabled && session.auth_time >= standing.record.tokens_from;
+        // A second factor demanded since has to be shown first.
+        let enough = super::login::has_factor(&session.methods) || !standing.factor.demanded_in(session.tenant);
+        let good = member && enough && !standing.record.user.disabled && session.auth_time >= standing.record.tokens_from;
         good.then(|| standing.permissions(session.tenant))
     }
 }
 
 /// What a scope leaves of permissions: what it names; with `all_if_silent`, everything when it names none.
-fn bounded(permissions: Permissions, scope: &[String], all_if_silent: bool) -> Permissions {
+pub(super) fn bounded(permissions: Permissions, scope: &[String], all_if_silent: bool) -> Permissions {
     let named: Vec<_> = scope.iter().filter_map(|s| s.parse().ok()).collect();
     if named.is_empty() && all_if_silent { permissions } else { permissions.intersect(Permissions::of(&named)) }
 }
 
-fn names_permissions(scope: &[String]) -> bool {
+pub(super) fn names_permissions(scope: &[String]) -> bool {
     scope.iter().any(|s| s.parse::<model::Permission>().is_ok())
 }
 
@@ -351,34 +398,6 @@ fn verifier_fits(challenge: &str, verifier: &str) -> bool {
     let shaped = (43..=128).contains(&verifier.len()) && verifier.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
     let computed = URL_SAFE_NO_PAD.encode(secret::sha256(verifier.as_bytes()));
     shaped && bool::from(computed.as_bytes().ct_eq(challenge.as_bytes()))
-}
-
-/// Undoes the form encoding that RFC 6749 2.3.1 asks for in Basic credentials. Most clients skip it; then there is no `%` to undo.
-fn form_decode(text: &str) -> String {
-    if !text.contains('%') {
-        return text.to_owned();
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let decoded = match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut ahead = bytes.clone();
-                let hex: String = ahead.by_ref().take(2).map(char::from).collect();
-                match u8::from_str_radix(&hex, 16) {
-                    Ok(value) if hex.len() == 2 => {
-                        bytes = ahead;
-                        value
-                    }
-                    _ => byte,
-                }
-            }
-            other => other,
-        };
-        out.push(decoded);
-    }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -405,13 +424,5 @@ mod tests {
         assert_eq!(bounded(user, &scope("openid"), false), Permissions::NONE);
         assert_eq!(bounded(bounded(user, &scope("openid thing:read"), true), &scope("openid"), true), Permissions::of(&[ThingRead]));
         assert!(names_permissions(&scope("openid thing:read")) && !names_permissions(&scope("openid email")));
-    }
-
-    #[test]
-    fn basic_credentials_are_form_encoded_or_plain() {
-        assert_eq!(form_decode("a+b"), "a+b");
-        assert_eq!(form_decode("a%2Bb+c%25"), "a+b c%");
-        assert_eq!(form_decode("100%"), "100%");
-        assert_eq!(form_decode("%zz"), "%zz");
     }
 }

@@ -232,9 +232,9 @@ async fn forgotten_devices_make_room(house: House) {
     let caller = house.identity.operator_caller(acme.id);
     let new = NewClient { id: Some("tv".into()), public: true, grants: vec![Grant::DeviceCode], ..NewClient::default() };
     house.identity.create_client(&caller, new).await.unwrap();
-    let realm = Realm { profile: ED, refresh_lifetime: Duration::from_hours(1), keycloak: false };
+    let realm = Realm { profile: ED, refresh_lifetime: Duration::from_hours(1), keycloak: false, token_path: "/token" };
     let params = Params::new([("client_id".to_owned(), "tv".to_owned())]).unwrap();
-    let ask = async || house.identity.authorize_device(&realm, ClientAuth { basic: None }, &params, &origin()).await.unwrap().user_code;
+    let ask = async || house.identity.authorize_device(&realm, ClientAuth::default(), &params, &origin()).await.unwrap().user_code;
     let there = async |code: &str| house.db.read().await.unwrap().device_by_user_code(code).await.unwrap().is_some();
     let old = ask().await;
     house.clock.advance(Duration::from_mins(11));

@@ -3,6 +3,8 @@
 mod admin;
 mod attacks;
 mod credentials;
+mod factor;
+mod oauth;
 mod people;
 mod pki;
 mod provisioning;

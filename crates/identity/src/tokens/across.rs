@@ -56,7 +56,7 @@ impl Identity {
         let caller = person(user.id, origin);
         let tenants = self.memberships_of(&caller).await?;
         let public_url = self.public_url();
-        let mint = Mint { caller: &caller, profile, key: None, session: None };
+        let mint = Mint::plain(&caller, profile);
         let issued = self
             .mint(&mint, |id, issued, expires| {
                 let label = origin.label.as_deref();
@@ -85,6 +85,9 @@ impl Identity {
     /// Who holds this token, and everything it says (header, claims).
     pub async fn verify_person(&self, token: &str, profile: &TokenProfile, origin: &Origin) -> Result<(Person, Map<String, Value>)> {
         let verified = self.seen_or_decoded(token, profile).await?;
+        if !verified.is_plain() {
+            return Err(INVALID);
+        }
         if self.clock().micros() >= verified.expires {
             return Err(EXPIRED);
         }

@@ -40,6 +40,14 @@ pub async fn create_client(State(app): State<App>, Auth(caller): Auth, Body(new)
         grants: new.grants,
         redirect_uris: new.redirect_uris,
         scopes: new.scopes,
+        everywhere: new.everywhere,
+        auth_method: new.auth_method,
+        jwks: new.jwks,
+        certificates: new.certificates,
+        certificate_bound_tokens: new.certificate_bound_tokens,
+        dpop_bound_tokens: new.dpop_bound_tokens,
+        require_pushed_requests: new.require_pushed_requests,
+        resources: new.resources,
     };
     let (client, secret) = app.identity.create_client(&caller, new).await?;
     let id = client.id.clone();

@@ -3,6 +3,8 @@
 mod clients;
 mod gateway;
 mod messages;
+mod registrations;
+mod second_factor;
 mod stream;
 mod tenants;
 mod things;
@@ -44,10 +46,14 @@ pub fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(users::list_users, users::create_user))
         .routes(routes!(users::get_user, users::update_user, users::delete_user))
         .routes(routes!(users::set_password))
+        .routes(routes!(second_factor::get_second_factor, second_factor::require_second_factor, second_factor::reset_second_factor))
+        .routes(routes!(second_factor::get_tenant_demand, second_factor::set_tenant_demand))
         .routes(routes!(users::list_members, users::add_member))
         .routes(routes!(users::change_role, users::remove_member))
         .routes(routes!(clients::list_clients, clients::create_client))
         .routes(routes!(clients::get_client, clients::delete_client))
+        .routes(routes!(registrations::list_initial_tokens, registrations::create_initial_token))
+        .routes(routes!(registrations::delete_initial_token))
         .routes(routes!(clients::list_api_keys, clients::create_api_key))
         .routes(routes!(clients::delete_api_key))
         .routes(routes!(gateway::info))

@@ -162,6 +162,7 @@ pub async fn remove_member(State(app): State<App>, Auth(caller): Auth, At(text):
 }
 
 /// A user by id, or the calling user as `me`.
-fn user(caller: &model::Caller, text: &str) -> Result<UserId> {
+/// A user's id, or the caller's own.
+pub(super) fn user(caller: &model::Caller, text: &str) -> Result<UserId> {
     if text == "me" { caller.user().ok_or_else(|| Error::not_found("user").into()) } else { id("user", text) }
 }

@@ -2,7 +2,7 @@
 
 use identity::{ExposeSecret, IssuedToken, SecretString};
 use jiff::Timestamp;
-use model::{Caller, Grant, PlanName, Role};
+use model::{AuthMethod, Caller, Grant, PlanName, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -278,6 +278,35 @@ pub struct NewPassword {
     pub password: Secret,
 }
 
+/// Must there be a second factor?
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FactorDemand {
+    /// Must there?
+    pub required: bool,
+}
+
+/// A user's second factor.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecondFactor {
+    /// Since when there is one; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Recovery codes left.
+    pub recovery_codes: u64,
+    /// Must this user have one, by an administrator's word?
+    pub required: bool,
+    /// Must it, for whatever reason (a tenant of its demands one)?
+    pub demanded: bool,
+}
+
+impl From<identity::FactorState> for SecondFactor {
+    fn from(state: identity::FactorState) -> Self {
+        let identity::FactorState { enrolled, recovery_codes, required, demanded } = state;
+        Self { since: enrolled, recovery_codes, required, demanded }
+    }
+}
+
 /// A user in the tenant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Member {
@@ -355,6 +384,26 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// The scopes it may ask for; those that are permissions (`thing:read`) bound what it may do itself.
     pub scopes: Vec<String>,
+    /// How it proves itself; absent: by its secret, or not at all when public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub auth_method: Option<AuthMethod>,
+    /// Its public keys, a JWK set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub jwks: Option<serde_json::Value>,
+    /// The fingerprints of its certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub certificates: Vec<model::CertificateFingerprint>,
+    /// Are its access tokens bound to its certificate?
+    pub certificate_bound_tokens: bool,
+    /// Is it refused tokens without DPoP?
+    pub dpop_bound_tokens: bool,
+    /// Must it push its authorization requests?
+    pub require_pushed_requests: bool,
+    /// The resources it may ask tokens for, beside the gateway.
+    pub resources: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -368,6 +417,13 @@ impl From<model::Client> for Client {
             grants: c.grants,
             redirect_uris: c.redirect_uris,
             scopes: c.scopes,
+            auth_method: c.security.auth_method,
+            jwks: c.security.jwks,
+            certificates: c.security.certificates,
+            certificate_bound_tokens: c.security.certificate_bound_tokens,
+            dpop_bound_tokens: c.security.dpop_bound_tokens,
+            require_pushed_requests: c.security.require_pushed_requests,
+            resources: c.security.resources,
             created: c.created,
         }
     }
@@ -397,6 +453,31 @@ pub struct NewClient {
     /// The scopes it may ask for.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// Good in every tenant of its user, with all that the user may there; operators only.
+    #[serde(default)]
+    pub everywhere: bool,
+    /// How it proves itself: `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `self_signed_tls_client_auth`;
+    /// absent: by its secret, or not at all when public.
+    #[schema(value_type = Option<String>)]
+    pub auth_method: Option<AuthMethod>,
+    /// Its public keys, a JWK set, for `private_key_jwt`.
+    #[schema(value_type = Option<Object>)]
+    pub jwks: Option<serde_json::Value>,
+    /// Its certificates, PEM or fingerprint, for `self_signed_tls_client_auth`.
+    #[serde(default)]
+    pub certificates: Vec<String>,
+    /// Bind its access tokens to its certificate (RFC 8705)?
+    #[serde(default)]
+    pub certificate_bound_tokens: bool,
+    /// Refuse it tokens without DPoP (RFC 9449)?
+    #[serde(default)]
+    pub dpop_bound_tokens: bool,
+    /// Refuse authorization requests it did not push (RFC 9126)?
+    #[serde(default)]
+    pub require_pushed_requests: bool,
+    /// The resources it may ask tokens for, beside the gateway (RFC 8707).
+    #[serde(default)]
+    pub resources: Vec<String>,
 }
 
 /// A fresh client with its secret.
@@ -415,6 +496,62 @@ impl CreatedClient {
     pub fn of(client: model::Client, secret: Option<&SecretString>) -> Self {
         Self { client: client.into(), secret: secret.map(|s| s.expose_secret().to_owned()) }
     }
+}
+
+/// An initial access token without the token itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InitialToken {
+    /// Its id.
+    pub id: Uuid,
+    /// For people.
+    pub label: String,
+    /// The grants its clients may use at most.
+    #[schema(value_type = Vec<GrantWord>)]
+    pub grants: Vec<Grant>,
+    /// The scopes its clients may ask for at most.
+    pub scopes: Vec<String>,
+    /// How many clients it may still make.
+    pub uses: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl From<identity::oauth::InitialToken> for InitialToken {
+    fn from(t: identity::oauth::InitialToken) -> Self {
+        Self { id: t.id, label: t.label, grants: t.grants, scopes: t.scopes, uses: t.uses, created: t.created, expires: t.expires }
+    }
+}
+
+/// An initial access token to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"label": "partners", "uses": 10}))]
+pub struct NewInitialToken {
+    /// For people.
+    pub label: String,
+    /// The grants its clients may use at most; absent: `authorization_code` and `refresh_token`.
+    #[serde(default)]
+    #[schema(value_type = Vec<GrantWord>)]
+    pub grants: Vec<Grant>,
+    /// The scopes its clients may ask for at most; absent: `openid`, `email`, `profile`, `offline_access`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// How many clients it may make, 1 to 1,000; absent: one.
+    pub uses: Option<u32>,
+    /// When it ends, 90 days ahead at most; absent: in seven days.
+    pub expires: Option<Timestamp>,
+}
+
+/// A fresh initial access token.
+#[derive(Serialize, ToSchema)]
+pub struct CreatedInitialToken {
+    /// What it allows.
+    #[serde(flatten)]
+    pub initial_token: InitialToken,
+    /// The token, shown this once.
+    pub token: String,
 }
 
 /// An API key without the key itself.
