@@ -125,7 +125,7 @@ impl Site {
 
     fn lightelligence(&self) -> Router {
         let House { identity, things, .. } = self.house.clone();
-        lightelligence::router(lightelligence::App { identity, things })
+        lightelligence::router(lightelligence::App { identity, things, realm: &openid::realms::OLT.realm.profile })
     }
 
     fn flotas_control(&self) -> Router {

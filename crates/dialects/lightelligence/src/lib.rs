@@ -5,12 +5,16 @@
 //! output to wire); `asking` recognises the caller by a token of the realm, `reply` holds the envelopes and paging, `error` renders
 //! refusals with each service's own codes. What the platform's texts leave open is decided in `docs/dialects/lightelligence.md`.
 
+mod asking;
 mod devices;
+mod error;
 mod notifications;
+mod query;
+mod reply;
 mod tenancy;
 
 use axum::Router;
-use identity::Identity;
+use identity::{Identity, TokenProfile};
 use things::Things;
 
 /// What the dialect works with.
@@ -20,6 +24,8 @@ pub struct App {
     pub identity: Identity,
     /// Things and what they say.
     pub things: Things,
+    /// How the tokens of the realm `olt` look.
+    pub realm: &'static TokenProfile,
 }
 
 impl std::fmt::Debug for App {
