@@ -54,6 +54,9 @@ impl Site {
                 hosts = hosts.host(name, self.health().merge(flashlex::host_router(app.clone())).layer(limit));
             }
         }
+        for name in &config.lightelligence_hosts {
+            hosts = hosts.host(name, self.lightelligence_alone().layer(limit));
+        }
         hosts
     }
 
@@ -62,6 +65,7 @@ impl Site {
         VirtualHosts::new(match dialect {
             Dialect::Native => self.native(config).merge(self.health()).fallback(nothing),
             Dialect::OpenIot => self.open_iot(config).merge(self.health()).fallback(nothing),
+            Dialect::Lightelligence => self.lightelligence_alone(),
             Dialect::Flashlex => self.health().merge(flashlex::host_router(self.flashlex(config))),
         })
     }
@@ -126,6 +130,11 @@ impl Site {
     fn lightelligence(&self) -> Router {
         let House { identity, things, .. } = self.house.clone();
         lightelligence::router(lightelligence::App { identity, things, realm: &openid::realms::OLT.realm.profile })
+    }
+
+    /// With the pages and endpoints of its realm: one name serves all of the platform.
+    fn lightelligence_alone(&self) -> Router {
+        self.lightelligence().merge(self.openid()).merge(self.health()).fallback(nothing)
     }
 
     fn flotas_control(&self) -> Router {

@@ -139,6 +139,13 @@ struct SmtpTable {
 #[serde(deny_unknown_fields, default)]
 struct Dialects {
     flashlex: Flashlex,
+    lightelligence: Lightelligence,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Lightelligence {
+    hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -236,6 +243,7 @@ impl File {
         set_some(&mut into.mqtts_port, flashlex.mqtts_port);
         set_some(&mut into.sdk, flashlex.sdk.map(path));
         set(&mut into.return_private_key, flashlex.return_private_key);
+        config.lightelligence_hosts = self.dialects.lightelligence.hosts;
         config.listeners = self.listener.into_iter().filter_map(|l| l.bind.0.map(|bind| Listener { bind, dialect: l.dialect })).collect();
         if self.registration.enabled {
             config.registration = Some(self.registration.plan.unwrap_or(PlanName::Amber));

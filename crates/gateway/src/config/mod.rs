@@ -61,6 +61,8 @@ pub struct Config {
     pub smtp: Option<Smtp>,
     /// The FlashLex dialect.
     pub flashlex: FlashlexConfig,
+    /// Host names that are the Lightelligence dialect's own.
+    pub lightelligence_hosts: Vec<String>,
     /// Further HTTP listeners, each for one dialect.
     pub listeners: Vec<Listener>,
     /// May people register themselves, and on what plan?
@@ -137,6 +139,8 @@ pub enum Dialect {
     Flashlex,
     /// Open IoT Service Platform.
     OpenIot,
+    /// OSRAM Lightelligence, with its realm of the OpenID provider.
+    Lightelligence,
 }
 
 /// Logs.
@@ -228,6 +232,7 @@ impl Config {
                 sdk: None,
                 return_private_key: true,
             },
+            lightelligence_hosts: Vec::new(),
             listeners: Vec::new(),
             registration: None,
             log: LogConfig { json: false, level: "info".to_owned() },

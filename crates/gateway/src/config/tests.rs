@@ -58,6 +58,8 @@ fn every_key_is_read() {
         mqtts_port = 8884
         sdk = "sdk.zip"
         return_private_key = false
+        [dialects.lightelligence]
+        hosts = ["api.lightelligence.io", "id.lightelligence.io"]
         [[listener]]
         bind = "127.0.0.1:4001"
         dialect = "flashlex"
@@ -89,6 +91,7 @@ fn every_key_is_read() {
     assert_eq!((m.max_session_expiry, m.max_subscriptions, m.max_connections), (8, 9, 10));
     assert_eq!(c.flashlex.hosts, ["api.flashlex.com"]);
     assert_eq!((c.flashlex.enabled, c.flashlex.return_private_key, c.flashlex.mqtts_port), (false, false, Some(8884)));
+    assert_eq!(c.lightelligence_hosts, ["api.lightelligence.io", "id.lightelligence.io"]);
     assert_eq!(c.listeners, [Listener { bind: "127.0.0.1:4001".into(), dialect: Dialect::Flashlex }]);
     assert_eq!(c.registration, Some(PlanName::Sapphire));
     assert_eq!(c.log, LogConfig { json: true, level: "debug".into() });
