@@ -35,6 +35,7 @@ pub struct CertificateAndKey {
 fn status_name(status: CertificateStatus) -> &'static str {
     match status {
         CertificateStatus::Active => "active",
+        CertificateStatus::Inactive => "inactive",
         CertificateStatus::Revoked => "revoked",
     }
 }
@@ -46,6 +47,7 @@ impl CertificateRow {
         };
         let status = match self.status.as_str() {
             "active" => CertificateStatus::Active,
+            "inactive" => CertificateStatus::Inactive,
             "revoked" => CertificateStatus::Revoked,
             other => return Err(Error::corrupt("certificate", "status", &self.fingerprint, other)),
         };

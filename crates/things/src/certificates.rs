@@ -156,7 +156,7 @@ impl Things {
         if let Some(there) = tx.certificate(&facts.fingerprint).await? {
             let there = there.certificate;
             return match (there.tenant == caller.tenant && there.thing == thing.id, there.status) {
-                (true, CertificateStatus::Active) => Ok(there),
+                (true, CertificateStatus::Active | CertificateStatus::Inactive) => Ok(there),
                 (true, CertificateStatus::Revoked) => Err(Error::conflict("certificate", "was revoked; make a new one")),
                 (false, _) => Err(Error::conflict("certificate", "is registered already")),
             };
@@ -196,6 +196,32 @@ impl Things {
         self.inner.certificates.forget(thing.id);
         self.end(Ended::Certificate(fingerprint.clone()));
         Ok(changed)
+    }
+
+    /// Registers a certificate the thing has already, active or inactive. Error: Conflict(certificate) whoever has it already.
+    /// Permission: `thing:write`.
+    pub async fn add_certificate(&self, caller: &Caller, handle: &str, pem: &str, status: CertificateStatus) -> Result<Certificate> {
+        let _ = (caller, handle, pem, status);
+        Err(Error::unavailable("begun"))
+    }
+
+    /// Changes what a certificate may be used for. Inactive ends the sessions opened with it; revoked does so for good (Conflict for who
+    /// wants it back). Permission: `thing:write`.
+    pub async fn set_certificate_status(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        fingerprint: &CertificateFingerprint,
+        status: CertificateStatus,
+    ) -> Result<Certificate> {
+        let _ = (caller, handle, fingerprint, status);
+        Err(Error::unavailable("begun"))
+    }
+
+    /// Deletes a certificate; sessions opened with it end. Permission: `thing:write`.
+    pub async fn delete_certificate(&self, caller: &Caller, handle: &str, fingerprint: &CertificateFingerprint) -> Result<()> {
+        let _ = (caller, handle, fingerprint);
+        Err(Error::unavailable("begun"))
     }
 
     /// Who shows this certificate (DER)? It must be registered, active and within its validity; possession of its key is the

@@ -9,13 +9,21 @@
 mod calls;
 mod catalogue;
 mod certificates;
+mod commands;
 mod counters;
+mod devices;
+mod facts;
 mod groups;
+mod kinds;
 mod live;
 mod messages;
 mod period;
 mod positions;
 mod profiles;
+mod projection;
+mod reports;
+mod series;
+mod subjects;
 mod topics;
 mod types;
 
@@ -32,12 +40,18 @@ use store::Db;
 use tokio::sync::broadcast;
 
 pub use calls::{ApiUsage, Counted, daily_calls};
+pub use commands::{Action, Command};
+pub use devices::{Device, DeviceChange, NewDevice};
 pub use groups::{Group, GroupDraft};
+pub use kinds::{NewType, TypeChange, TypeFilter};
 pub use live::LiveMessages;
 pub use messages::idempotency;
 pub use positions::{KNOT, Position, moment, number, position};
 pub use profiles::{Profile, check_profile};
-pub use topics::{Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
+pub use projection::{Heard, Reading, Reported};
+pub use series::{Aggregate, Aggregation, Bucket, Frame, Point, PointValue};
+pub use subjects::{Known, Subject};
+pub use topics::{Channel, Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
 pub use types::{
     Credentials, Ended, Incoming, Lagged, MessageFilter, NewThing, Options, Outgoing, Provisioned, Sent, ThingChange, ThingFilter,
     ThingKeys, Usage,
@@ -73,6 +87,8 @@ struct Inner {
     ledger: tokio::sync::Mutex<counters::Ledger>,
     calls: calls::Calls,
     certificates: certificates::Cache,
+    /// What topics mean, once the dialects said so.
+    topics: std::sync::OnceLock<Topics>,
     /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
     gone: RwLock<HashMap<ThingId, Timestamp>>,
     ended: broadcast::Sender<Ended>,
@@ -98,6 +114,7 @@ impl Things {
             ledger: tokio::sync::Mutex::default(),
             calls: calls::Calls::default(),
             certificates,
+            topics: std::sync::OnceLock::new(),
             gone: RwLock::default(),
             ended: broadcast::channel(4096).0,
         };
@@ -153,6 +170,11 @@ impl Things {
             Handle::Name => self.thing_named(tenant, &target.name),
             Handle::Key => self.known_state(tenant)?.names.read().as_ref()?.keys.get(target.name.as_str()).copied(),
         }
+    }
+
+    /// Says what topics mean, once and for all, so that [`Things::read`] knows which messages hold values and which events.
+    pub fn know_topics(&self, topics: Topics) {
+        let _ = self.inner.topics.set(topics);
     }
 
     /// Credentials and things that come to their end, from now on. A receiver that lags has missed some and must check all it holds.

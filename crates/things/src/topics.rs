@@ -21,6 +21,19 @@ pub struct TopicMap {
     pub target: fn(topic: &str) -> Option<String>,
     /// By which of the two the topics call a thing.
     pub handle: Handle,
+    /// The topic of each channel, where they differ; none for a channel that is not delivered. Absent: all on the inbox topic.
+    pub channels: Option<fn(&Thing, Channel) -> Option<String>>,
+}
+
+/// What sort of outbound message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Anything but a [`Command`](crate::Command).
+    Plain,
+    /// A configuration to take over.
+    Configuration,
+    /// An action to carry out.
+    Action,
 }
 
 /// How topics call a thing; both are unique in the tenant.
@@ -39,6 +52,11 @@ pub enum Publish {
     Message,
     /// A message of the thing that also proves its set-up: marks it verified.
     Test,
+    /// A message of the thing that holds values: `{"type": "attributes" | "configuration", "value": {…}}`, of the thing or, with `deviceId`
+    /// or `alias`, of one behind it; `time` says when.
+    Values,
+    /// A message of the thing that holds an event: `{"type": "<name>", "value": …}`, with `deviceId`, `alias` as above; `createdAt` says when.
+    Event,
     /// For whoever subscribes now; journaled for delivery, but neither history nor counted.
     Local,
 }
@@ -190,6 +208,7 @@ mod tests {
         outgoing: |_, message| [b"<", message.payload.as_slice(), b">"].concat(),
         target: |topic| topic.strip_prefix("in/").filter(|n| !n.is_empty() && !n.contains('/')).map(str::to_owned),
         handle: Handle::Name,
+        channels: None,
     };
     const BARE: TopicMap = TopicMap {
         dialect: "bare",
@@ -199,6 +218,7 @@ mod tests {
         outgoing: |_, message| message.payload.clone(),
         target: |topic| topic.strip_prefix("commands/").and_then(|rest| rest.strip_suffix("/in")).map(str::to_owned),
         handle: Handle::Key,
+        channels: None,
     };
 
     #[test]

@@ -8,7 +8,7 @@ use things::{Handle, Publish, TopicMap};
 
 /// The topic space `things/{key}/…`.
 pub static TOPICS: TopicMap =
-    TopicMap { dialect: "native", publish, subscribe, inbox, outgoing: |_, message| message.payload.clone(), target, handle: Handle::Key };
+    TopicMap { dialect: "native", publish, subscribe, inbox, outgoing: |_, message| message.payload.clone(), target, handle: Handle::Key, channels: None };
 
 const ROOT: &str = "things/";
 const INBOX: &str = "/inbox";

@@ -92,7 +92,7 @@ impl MqttHost {
         const NOBODY: ThingId = ThingId(Uuid::nil());
         match &context.kind {
             Kind::Thing { thing, .. } => match self.topics.publish(thing, topic) {
-                Some(Publish::Message | Publish::Test) => Ok((thing.id, Direction::Inbound)),
+                Some(Publish::Message | Publish::Test | Publish::Values | Publish::Event) => Ok((thing.id, Direction::Inbound)),
                 Some(Publish::Local) => Ok((NOBODY, Direction::Inbound)),
                 None => Err(Reason::NotAuthorized),
             },

@@ -1,0 +1,1 @@
+//! Facts: what a message says, read out of its payload. Pure.
