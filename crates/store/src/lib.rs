@@ -20,17 +20,23 @@ mod groups;
 mod invitations;
 mod memberships;
 mod mqtt_sessions;
+mod notifications;
 mod oauth;
 mod oauth_device;
 mod outbox;
 mod registrations;
 mod revocations;
+mod rules;
 mod settings;
 mod signing_keys;
 mod tenant_attributes;
 mod tenants;
 mod thing_credentials;
+mod thing_points;
+mod thing_reports;
+mod thing_types;
 mod things;
+mod twins;
 mod usage;
 mod user_attributes;
 mod users;
@@ -48,10 +54,15 @@ pub use oauth::{CodeRecord, LoginRecord, OAuthSession, RefreshRecord};
 pub use oauth_device::DeviceRecord;
 pub use outbox::{OutboxEntry, OutboxState};
 pub use registrations::RegistrationRecord;
+pub use rules::{AlertSelection, RuleStateRecord, RuleVersion};
 pub use signing_keys::SigningKeyRecord;
 pub use tenant_attributes::TenantAttributes;
 pub use thing_credentials::ThingCredential;
+pub use thing_points::{NewPoint, PointFrame, StoredPoint};
+pub use thing_reports::StoredState;
+pub use thing_types::TypeHead;
 pub use things::ThingSelection;
+pub use twins::TwinHead;
 pub use usage::UsageCount;
 pub use user_attributes::{InteractionRecord, UserAttributes, UserRefreshRecord};
 pub use users::UserRecord;
@@ -69,16 +80,22 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         groups::sql::ALL,
         memberships::sql::ALL,
         mqtt_sessions::sql::ALL,
+        notifications::sql::ALL,
         oauth::sql::ALL,
         oauth_device::sql::ALL,
         outbox::sql::ALL,
         registrations::sql::ALL,
         revocations::sql::ALL,
+        rules::sql::ALL,
         settings::sql::ALL,
         signing_keys::sql::ALL,
         tenant_attributes::sql::ALL,
         tenants::sql::ALL,
         thing_credentials::sql::ALL,
+        thing_points::sql::ALL,
+        thing_reports::sql::ALL,
+        thing_types::sql::ALL,
+        twins::sql::ALL,
         things::sql::ALL,
         usage::sql::ALL,
         user_attributes::sql::ALL,

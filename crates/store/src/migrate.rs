@@ -17,6 +17,8 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0005_oauth_device.sql"),
         include_str!("../migrations/postgres/0005_oauth_device.sql"),
     ),
+    (9, "types", include_str!("../migrations/sqlite/0009_types.sql"), include_str!("../migrations/postgres/0009_types.sql")),
+    (10, "rules", include_str!("../migrations/sqlite/0010_rules.sql"), include_str!("../migrations/postgres/0010_rules.sql")),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {
