@@ -34,6 +34,7 @@ mod tokens;
 mod types;
 mod user_refresh;
 mod users;
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +81,7 @@ struct Inner {
     public_url: RwLock<String>,
     db: Db,
     sealer: master::Sealer,
+    webhooks: aws_lc_rs::hmac::Key,
     codes: hmac::Key,
     passwords: password::Passwords,
     limiter: limits::Limiter,
@@ -114,6 +116,7 @@ impl Identity {
             public_url: RwLock::new(options.public_url.clone()),
             sealer,
             codes: options.master_key.mac(b"registration codes")?,
+            webhooks: options.master_key.mac(b"webhooks")?,
             passwords: password::Passwords::new(clock.clone(), options.password, options.hash_queue, options.remember_passwords)?,
             limiter: limits::Limiter::new(clock.clone(), &options.limits),
             directory: directory::Directory::new(db.clone(), clock.clone()),

@@ -14,6 +14,9 @@ sql! {
             notifications = rule_version.notifications + excluded.notifications returning tenant, version, rules, notifications";
     VERSION = "select tenant, version, rules, notifications from rule_version where tenant = $1";
     VERSIONS = "select tenant, version, rules, notifications from rule_version where tenant > $1 order by tenant limit $2";
+    // Both are walked by index and end at the first row found.
+    ANY_RULES = "select count(*) as n from (select 1 as one from rule_version where tenant > $1 and (rules > 0 or notifications > 0) limit 1) as some_rows";
+    ANY_TWINS = "select count(*) as n from (select 1 as one from thing_twin where tenant > $1 limit 1) as some_rows";
     INSERT = "insert into rule (id, tenant, name, sort_name, active, draft, created, updated) values ($1, $2, $3, $4, $5, $6, $7, $8)";
     UPDATE = "update rule set name = $3, sort_name = $4, active = $5, draft = $6, updated = $7 where tenant = $1 and id = $2";
     DELETE = "delete from rule where tenant = $1 and id = $2";
@@ -213,6 +216,12 @@ impl Tx {
     pub async fn rule_versions(&mut self, after: Option<TenantId>, limit: u32) -> Result<Vec<RuleVersion>, Error> {
         let after = after.map_or(ENDS.0, TenantId::uuid);
         Ok(fetch_all!(self, VersionRow, sql::VERSIONS, after, i64::from(limit))?.into_iter().map(RuleVersion::from).collect())
+    }
+
+    /// Is there a rule, a notification, or a thing whose state is kept, anywhere?
+    pub async fn anything_listens(&mut self) -> Result<bool, Error> {
+        let rules = fetch_one!(self, CountRow, sql::ANY_RULES, ENDS.0)?.n > 0;
+        Ok(rules || fetch_one!(self, CountRow, sql::ANY_TWINS, ENDS.0)?.n > 0)
     }
 
     /// Adds a rule.
