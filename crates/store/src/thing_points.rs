@@ -16,7 +16,7 @@ sql! {
               (select number from thing_point where thing = $1 and path = $2 and at = g.tail and number is not null order by seq desc limit 1) as tail \
               from (select (at - $3) / $5 as frame, count(*) as n, min(number) as least, max(number) as greatest, sum(number) as total, \
               min(at) as head, max(at) as tail from thing_point \
-              where thing = $1 and path = $2 and at >= $3 and at < $4 and number is not null group by (at - $3) / $5) g";
+              where thing = $1 and path = $2 and at >= $3 and at >= $6 and at < $4 and number is not null group by (at - $3) / $5) g";
     DELETE = "delete from thing_point where (thing, path, at, seq) in \
               (select thing, path, at, seq from thing_point where thing = $1 and path = $2 and at >= $3 and at < $4 limit $5)";
     FORGET = "delete from thing_point where (thing, path, at, seq) in \
@@ -109,7 +109,8 @@ impl Tx {
             .collect()
     }
 
-    /// The numbers of a series from `from` to before `to`, frame by frame (`frame` microseconds each), in no order.
+    /// The numbers of a series from `from` to before `to`, frame by frame (`frame` microseconds each), in no order; none from before
+    /// `horizon`.
     pub async fn point_frames(
         &mut self,
         thing: ThingId,
@@ -117,8 +118,9 @@ impl Tx {
         from: Timestamp,
         to: Timestamp,
         frame: i64,
+        horizon: Timestamp,
     ) -> Result<Vec<PointFrame>, Error> {
-        let rows = fetch_all!(self, FrameRow, sql::FRAMES, thing.uuid(), path, micros(from), micros(to), frame.max(1))?;
+        let rows = fetch_all!(self, FrameRow, sql::FRAMES, thing.uuid(), path, micros(from), micros(to), frame.max(1), micros(horizon))?;
         let whole = |row: FrameRow| {
             Some(PointFrame {
                 frame: u64::try_from(row.frame).ok()?,

@@ -11,8 +11,8 @@ sql! {
              from thing t join thing_twin w on w.thing = t.id left join thing_state s on s.thing = t.id where t.tenant = $1 and t.id = $2";
     STATE_SET = "insert into thing_state (thing, configuration, attributes, last_seen) values ($1, $2, $3, $4) on conflict (thing) \
                  do update set configuration = excluded.configuration, attributes = excluded.attributes, last_seen = excluded.last_seen";
-    EVENT = "insert into thing_event (id, tenant, thing, at, name, value, rule) values ($1, $2, $3, $4, $5, $6, $7) \
-             on conflict (id) do nothing";
+    EVENT = "insert into thing_event (id, tenant, thing, at, name, value, rule) select $1, $2, $3, $4, $5, $6, $7 \
+             where exists (select 1 from thing where id = $3) on conflict (id) do nothing";
     EVENTS = "select id, at, name, value, rule from thing_event where thing = $1 and at >= $2 order by at desc limit $3";
     EVENTS_NAMED = "select id, at, name, value, rule from thing_event where thing = $1 and at >= $2 and name = $3 order by at desc limit $4";
     EVENTS_PURGE = "delete from thing_event where id in (select id from thing_event where at < $1 order by at limit $2)";
@@ -74,7 +74,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Adds an event; nothing happens when there is one of that id.
+    /// Adds an event; nothing happens when there is one of that id, or the thing is gone.
     pub async fn insert_event(&mut self, tenant: TenantId, thing: ThingId, at: Timestamp, event: &Event) -> Result<(), Error> {
         let rule = event.rule.map(RuleId::uuid);
         execute!(self, sql::EVENT, event.id.uuid(), tenant.uuid(), thing.uuid(), micros(at), &event.name, to_json(&event.value), rule,)?;

@@ -22,6 +22,7 @@ mod positions;
 mod profiles;
 mod projection;
 mod reports;
+mod schema;
 mod series;
 mod subjects;
 mod topics;
@@ -87,6 +88,8 @@ struct Inner {
     ledger: tokio::sync::Mutex<counters::Ledger>,
     calls: calls::Calls,
     certificates: certificates::Cache,
+    subjects: subjects::Cache,
+    notes: parking_lot::Mutex<std::collections::VecDeque<model::Diagnostic>>,
     /// What topics mean, once the dialects said so.
     topics: std::sync::OnceLock<Topics>,
     /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
@@ -105,6 +108,7 @@ impl Things {
     /// not yet counted are counted from the journal.
     pub async fn open(db: Db, journal: Journal, identity: Identity, options: Options) -> Result<Self> {
         let certificates = certificates::Cache::new(options.certificate_cache, db.engine() == "postgres");
+        let subjects = subjects::Cache::new(db.engine() == "postgres");
         let inner = Inner {
             db,
             journal,
@@ -114,6 +118,8 @@ impl Things {
             ledger: tokio::sync::Mutex::default(),
             calls: calls::Calls::default(),
             certificates,
+            subjects,
+            notes: parking_lot::Mutex::default(),
             topics: std::sync::OnceLock::new(),
             gone: RwLock::default(),
             ended: broadcast::channel(4096).0,
@@ -191,6 +197,8 @@ impl Things {
         self.count_up().await?;
         self.save_calls().await?;
         self.forget_gone().await?;
+        self.save_notes().await?;
+        self.retain_reports(&keep).await?;
         for _ in 0..RETENTION_STEPS {
             if !self.inner.journal.retain(&keep, ORPHAN_RETENTION).await?.more {
                 break;
@@ -203,6 +211,9 @@ impl Things {
     pub async fn stop(&self) {
         if let Err(error) = self.count_up().await {
             tracing::warn!(%error, "message counters were not stored; they will be counted again at the next start");
+        }
+        if let Err(error) = self.save_notes().await {
+            tracing::warn!(%error, "the last minute's diagnostics were not stored");
         }
         if let Err(error) = self.save_calls().await {
             tracing::warn!(%error, "the last minute's API calls were not stored");
@@ -250,6 +261,7 @@ impl Things {
     pub(crate) async fn forget(&self, tenant: TenantId, thing: ThingId) -> Result<()> {
         self.mark_gone(thing);
         self.inner.journal.forget(tenant, thing).await?;
+        self.forget_reports(thing).await?;
         let mut tx = self.inner.db.begin().await?;
         tx.thing_forgotten(thing).await?;
         tx.commit().await?;
