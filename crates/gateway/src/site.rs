@@ -72,7 +72,7 @@ impl Site {
 
     /// Heliograph's own API.
     pub fn native(&self, config: &Config) -> Router {
-        let House { identity, things, notify, .. } = self.house.clone();
+        let House { identity, things, notify, rules, .. } = self.house.clone();
         let options =
             native::Options { body_limit: config.body_limit, ..native::Options::new(env!("CARGO_PKG_VERSION"), identity.clock().now()) };
         let docs = ApiDoc {
@@ -99,6 +99,7 @@ impl Site {
             identity,
             things,
             notify,
+            rules,
             options,
             provision: Some(provision),
             backup: Some(backup),
@@ -117,8 +118,8 @@ impl Site {
     }
 
     fn flash_payments(&self) -> Router {
-        let House { identity, things, .. } = self.house.clone();
-        flash_payments::router(flash_payments::App { identity, things })
+        let House { identity, things, rules, .. } = self.house.clone();
+        flash_payments::router(flash_payments::App { identity, things, rules })
     }
 
     fn open_iot(&self, config: &Config) -> Router {
@@ -128,8 +129,8 @@ impl Site {
     }
 
     fn lightelligence(&self) -> Router {
-        let House { identity, things, .. } = self.house.clone();
-        lightelligence::router(lightelligence::App { identity, things, realm: &openid::realms::OLT.realm.profile })
+        let House { identity, things, rules, .. } = self.house.clone();
+        lightelligence::router(lightelligence::App { identity, things, rules, realm: &openid::realms::OLT.realm.profile })
     }
 
     /// With the pages and endpoints of its realm: one name serves all of the platform.

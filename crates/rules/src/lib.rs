@@ -28,7 +28,7 @@ use store::Db;
 use things::Things;
 
 pub use alerts::AlertFilter;
-pub use evaluate::{Outcome, OutcomeKind, evaluate};
+pub use evaluate::{Outcome, OutcomeKind, Subjects, evaluate};
 pub use index::{Index, Listens};
 pub use state::{Limits, State};
 pub use worker::{CURSOR, Progress};

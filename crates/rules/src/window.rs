@@ -46,9 +46,10 @@ impl Series {
         self.points.len()
     }
 
-    /// The numbers of the window that ends at `now`, as one; none where there are none to make one of.
+    /// The numbers of the window that ends at `now` (or at the newest value, if that is later), as one; none where there are none to
+    /// make one of.
     pub(crate) fn aggregate(&self, window: Window, now: i64) -> Option<f64> {
-        let horizon = now.saturating_sub(i64::from(window.seconds) * SECOND);
+        let horizon = now.max(self.newest).saturating_sub(i64::from(window.seconds) * SECOND);
         let start = self.points.partition_point(|(at, _)| *at <= horizon);
         let mut numbers = self.points.range(start..).map(|(_, number)| *number);
         if window.aggregate == Aggregate::Count {

@@ -67,11 +67,18 @@ pub struct File {
     store: Store,
     journal: Journal,
     smtp: Option<SmtpTable>,
+    webhooks: Webhooks,
     dialects: Dialects,
     listener: Vec<ListenerTable>,
     registration: Registration,
     log: Log,
     tls: Tls,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Webhooks {
+    private_addresses: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -236,6 +243,7 @@ impl File {
             Some(Mqtt::Table(table)) => table.apply(config),
         }
         set_some(&mut config.smtp, self.smtp.map(|smtp| Smtp { url: smtp.url, from: smtp.from }));
+        set(&mut config.private_webhooks, self.webhooks.private_addresses);
         let (flashlex, into) = (self.dialects.flashlex, &mut config.flashlex);
         set(&mut into.enabled, flashlex.enabled);
         into.hosts = flashlex.hosts;

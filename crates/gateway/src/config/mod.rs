@@ -59,6 +59,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Where mail goes out; absent: it waits in the outbox.
     pub smtp: Option<Smtp>,
+    /// May web hooks go to private addresses (loopback, the local network)?
+    pub private_webhooks: bool,
     /// The FlashLex dialect.
     pub flashlex: FlashlexConfig,
     /// Host names that are the Lightelligence dialect's own.
@@ -224,6 +226,7 @@ impl Config {
             max_payload: 128 << 10,
             trusted_proxies: Vec::new(),
             smtp: None,
+            private_webhooks: false,
             flashlex: FlashlexConfig {
                 enabled: true,
                 hosts: Vec::new(),

@@ -51,6 +51,8 @@ fn every_key_is_read() {
         [smtp]
         url = "smtp://u:p@mail:25"
         from = "Heliograph <h@example.com>"
+        [webhooks]
+        private_addresses = true
         [dialects.flashlex]
         enabled = false
         hosts = ["api.flashlex.com"]
@@ -97,7 +99,7 @@ fn every_key_is_read() {
     assert_eq!(c.log, LogConfig { json: true, level: "debug".into() });
     assert_eq!(c.tls, Some((PathBuf::from("/c.pem"), beside.join("k.pem"))));
     assert_eq!(c.tls_names, ["gw.lan"]);
-    assert!(c.smtp.is_some() && c.store_url.is_some());
+    assert!(c.smtp.is_some() && c.store_url.is_some() && c.private_webhooks);
     let printed = format!("{c:?}");
     assert!(!printed.contains("u:p@"), "a URL's password must not be printed: {printed}");
 }
