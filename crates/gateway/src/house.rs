@@ -1,11 +1,14 @@
-//! Everything a gateway remembers, opened: store, journal, identity, things, outbox.
+//! Everything a gateway remembers, opened: store, journal, identity, things, outbox, rules.
+
+use std::sync::Arc;
 
 use identity::{ExposeSecret as _, Identity, MasterKey};
 use journal::{Faults, Journal, JournalError};
 use model::{Caller, TenantId};
-use notify::{MailTransport, Notify};
+use notify::{MailTransport, Notify, Sender, ThingMessage};
+use rules::Rules;
 use store::Db;
-use things::Things;
+use things::{Outgoing, Things};
 
 use crate::data::{Layout, Lock};
 use crate::{Config, Problem};
@@ -21,8 +24,10 @@ pub struct House {
     pub identity: Identity,
     /// Devices.
     pub things: Things,
-    /// Mail.
+    /// Mail, web hooks, messages to things.
     pub notify: Notify,
+    /// Rules, alerts and notifications.
+    pub rules: Rules,
     /// The data directory's files.
     pub layout: Layout,
 }
@@ -55,8 +60,10 @@ impl House {
             None => MailTransport::none(),
         };
         let notify = Notify::open(db.clone(), config.clock.clone(), mail);
+        equip(&notify, &identity, &things, config.private_webhooks);
+        let rules = Rules::open(db.clone(), journal.clone(), identity.clone(), things.clone(), notify.clone());
         layout.write(&layout.ca(), identity.ca_certificate_pem().as_bytes(), false)?;
-        Ok(Self { db, journal, identity, things, notify, layout })
+        Ok(Self { db, journal, identity, things, notify, rules, layout })
     }
 
     /// The operator at the command line, in the default tenant (none: a nil one, in which there is nothing).
@@ -74,6 +81,22 @@ impl House {
         }
         self.db.close().await;
     }
+}
+
+/// Gives the outbox what lies above it: who sends to things.
+fn equip(notify: &Notify, identity: &Identity, things: &Things, private_webhooks: bool) {
+    // The web hooks' client asks for the process's cryptography; a second call only says that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let (people, things) = (identity.clone(), things.clone());
+    let sender: Sender = Arc::new(move |message: ThingMessage| {
+        let (things, caller) = (things.clone(), people.operator_caller(message.tenant));
+        Box::pin(async move {
+            let key = Some(message.id.to_string());
+            let outgoing = Outgoing { payload: message.payload.into(), idempotency_key: key, expires: None };
+            things.send(&caller, &message.thing.to_string(), outgoing).await.map(|_| ())
+        })
+    });
+    notify.equip(identity.clone(), private_webhooks, sender);
 }
 
 fn master_key(config: &Config, layout: &Layout) -> Result<MasterKey, Problem> {

@@ -23,6 +23,9 @@ pub async fn run(house: House, certificate: Server, stop: CancellationToken) {
         if let Err(error) = house.things.maintain().await {
             tracing::warn!(%error, "upkeep of things failed");
         }
+        if let Err(error) = house.rules.maintain().await {
+            tracing::warn!(%error, "upkeep of rules failed");
+        }
         if let Err(error) = house.identity.maintain().await {
             tracing::warn!(%error, "upkeep of identity failed");
         }

@@ -34,6 +34,7 @@ pub async fn render(site: &Site) -> String {
         page.gauge("outbox_waiting", "Deliveries that wait to be sent.", waiting);
         page.gauge("outbox_dead", "Deliveries that were given up.", dead);
     }
+    rules(&mut page, site);
     process(&mut page);
     page.0
 }
@@ -79,6 +80,16 @@ fn journal(page: &mut Page, site: &Site) {
     page.counter("journal_damaged_total", "Damaged records met by reads.", s.damaged);
     page.gauge("inbox_messages", "Messages that wait in inboxes.", s.inbox_entries);
     page.gauge("inboxes", "Inboxes with something in them.", s.inboxes);
+}
+
+fn rules(page: &mut Page, site: &Site) {
+    let p = site.house.rules.progress();
+    page.gauge("rules_lag", "Messages in the journal that rules have not yet looked at.", p.lag);
+    page.counter("rules_facts_total", "Values and events that rules looked at since the start.", p.facts);
+    page.counter("rules_raised_total", "Events that rules raised since the start.", p.raised);
+    page.counter("rules_failures_total", "Batches that failed and were done again.", p.failures);
+    page.counter("notifications_total", "Notifications handed to the outbox since the start.", p.notified);
+    page.counter("notifications_suppressed_total", "Notifications kept back because another was too recent.", p.suppressed);
 }
 
 /// Memory and descriptors, where the system tells.

@@ -54,6 +54,9 @@ impl Site {
                 hosts = hosts.host(name, self.health().merge(flashlex::host_router(app.clone())).layer(limit));
             }
         }
+        for name in &config.lightelligence_hosts {
+            hosts = hosts.host(name, self.lightelligence_alone().layer(limit));
+        }
         hosts
     }
 
@@ -62,13 +65,14 @@ impl Site {
         VirtualHosts::new(match dialect {
             Dialect::Native => self.native(config).merge(self.health()).fallback(nothing),
             Dialect::OpenIot => self.open_iot(config).merge(self.health()).fallback(nothing),
+            Dialect::Lightelligence => self.lightelligence_alone(),
             Dialect::Flashlex => self.health().merge(flashlex::host_router(self.flashlex(config))),
         })
     }
 
     /// Heliograph's own API.
     pub fn native(&self, config: &Config) -> Router {
-        let House { identity, things, notify, .. } = self.house.clone();
+        let House { identity, things, notify, rules, .. } = self.house.clone();
         let options =
             native::Options { body_limit: config.body_limit, ..native::Options::new(env!("CARGO_PKG_VERSION"), identity.clock().now()) };
         let docs = ApiDoc {
@@ -95,6 +99,7 @@ impl Site {
             identity,
             things,
             notify,
+            rules,
             options,
             provision: Some(provision),
             backup: Some(backup),
@@ -114,8 +119,8 @@ impl Site {
     }
 
     fn flash_payments(&self) -> Router {
-        let House { identity, things, .. } = self.house.clone();
-        flash_payments::router(flash_payments::App { identity, things })
+        let House { identity, things, rules, .. } = self.house.clone();
+        flash_payments::router(flash_payments::App { identity, things, rules })
     }
 
     fn open_iot(&self, config: &Config) -> Router {
@@ -125,8 +130,13 @@ impl Site {
     }
 
     fn lightelligence(&self) -> Router {
-        let House { identity, things, .. } = self.house.clone();
-        lightelligence::router(lightelligence::App { identity, things, realm: &openid::realms::OLT.realm.profile })
+        let House { identity, things, rules, .. } = self.house.clone();
+        lightelligence::router(lightelligence::App { identity, things, rules, realm: &openid::realms::OLT.realm.profile })
+    }
+
+    /// With the pages and endpoints of its realm: one name serves all of the platform.
+    fn lightelligence_alone(&self) -> Router {
+        self.lightelligence().merge(self.openid()).merge(self.health()).fallback(nothing)
     }
 
     fn flotas_control(&self) -> Router {

@@ -108,6 +108,7 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
         maps.push(flashlex::TOPICS);
     }
     maps.push(flotas_control::TOPICS);
+    maps.push(lightelligence::TOPICS);
     let host = MqttHost::new(house.clone(), Topics::new(maps), config.journal.durability, config.max_payload, anonymous);
     let limits = config.mqtt_limits.clone();
     let broker = Broker::new(Arc::new(host), house.journal.clone(), config.clock.clone(), limits).await;
@@ -129,6 +130,10 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     workers.spawn({
         let (notify, stop) = (house.notify.clone(), stop_working.clone());
         async move { notify.run(stop).await }
+    });
+    workers.spawn({
+        let (rules, stop) = (house.rules.clone(), stop_working.clone());
+        async move { rules.run(stop).await }
     });
     workers.spawn(maintain::run(house.clone(), certificate.clone(), stop_working.clone()));
 

@@ -42,6 +42,7 @@ mod tokens;
 mod types;
 mod user_refresh;
 mod users;
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,11 +58,9 @@ use zeroize::Zeroizing;
 
 pub use accounts::*;
 pub use applications::{AllowedTenant, Application, ApplicationChange, NewApplication, NewCustomPermission};
+pub use factor::{FACTOR_DEMANDED, FactorState, HalfLogin, HalfWay, LoginStep, Offer, RecoveryCodes, STALE_OFFER, WRONG_CODE};
 pub use founding::MayDo;
 pub use installations::{Agreed, Availability, Installing, OfferedApplication};
-pub use factor::{
-    FACTOR_DEMANDED, FactorState, HalfLogin, HalfWay, LoginStep, Offer, RecoveryCodes, STALE_OFFER, WRONG_CODE,
-};
 pub use invitations::*;
 pub use limits::RateLimits;
 pub use listing::{Listing, Span};
@@ -99,6 +98,7 @@ struct Inner {
     mtls_url: RwLock<Option<String>>,
     db: Db,
     sealer: master::Sealer,
+    webhooks: aws_lc_rs::hmac::Key,
     codes: hmac::Key,
     recovery: hmac::Key,
     nonces: hmac::Key,
@@ -142,6 +142,7 @@ impl Identity {
             refresh: options.master_key.mac(b"refresh tokens")?,
             proofs: oauth::Proofs::default(),
             mtls_url: RwLock::new(None),
+            webhooks: options.master_key.mac(b"webhooks")?,
             passwords: password::Passwords::new(clock.clone(), options.password, options.hash_queue, options.remember_passwords)?,
             limiter: limits::Limiter::new(clock.clone(), &options.limits),
             directory: directory::Directory::new(db.clone(), clock.clone()),

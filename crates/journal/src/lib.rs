@@ -192,6 +192,20 @@ impl Journal {
         maintain::retain(self, keep, default).await
     }
 
+    /// Waits until a record after this position is stored: for workers that have read so far. Error: the journal was closed.
+    pub async fn arrived(&self, after: Seq) -> Result<(), JournalError> {
+        let waiters = &self.shared().waiters;
+        while waiters.stored() <= after.0 {
+            // What failed to be stored is not waited for again.
+            let next = waiters.resolved().max(after.0).saturating_add(1);
+            match waiters.wait(next).await {
+                Err(JournalError::Closed) => return Err(JournalError::Closed),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A consistent copy of the journal while it runs; `dest` is created and must be empty. Opens as a journal.
     pub async fn snapshot(&self, dest: &Path) -> Result<(), JournalError> {
         maintain::snapshot(self, dest).await

@@ -47,3 +47,18 @@ pub struct Event {
     /// The rule that raised it; none when the thing did.
     pub rule: Option<RuleId>,
 }
+
+/// What is noted of a thing for whoever puts it in order: a message that could not be understood, a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// The thing.
+    pub thing: ThingId,
+    /// The message that gave rise to it, if one did.
+    pub message: Option<MessageId>,
+    /// When.
+    pub at: Timestamp,
+    /// In words.
+    pub text: String,
+}

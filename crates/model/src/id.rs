@@ -58,6 +58,8 @@ typed_id! {
     EventId;
     /// A rule.
     RuleId;
+    /// Something a rule found.
+    AlertId;
     /// A notification: whom to tell what, when.
     NotificationId;
     /// One request, from the edge to the last log line.

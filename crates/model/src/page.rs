@@ -54,3 +54,35 @@ impl<T> Page<T> {
         Page { items: self.items.into_iter().map(f).collect(), next: self.next }
     }
 }
+
+/// A part of a list by position, for those who count pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Rows left out before it.
+    pub offset: u64,
+    /// Rows at most; 0 asks for the total alone.
+    pub limit: u32,
+}
+
+impl Slice {
+    /// The largest part.
+    pub const MAX: u32 = 1_000;
+
+    /// Page `page`, from 0, of `size` rows. Error: Invalid(pageSize) above 1,000.
+    pub fn of_page(page: u64, size: u32) -> Result<Self> {
+        if size > Self::MAX {
+            return Err(Error::invalid("pageSize", format!("{size} is more than {}", Self::MAX)));
+        }
+        let offset = page.checked_mul(u64::from(size)).filter(|offset| i64::try_from(*offset).is_ok());
+        Ok(Self { offset: offset.ok_or_else(|| Error::invalid("page", "is beyond any list"))?, limit: size })
+    }
+}
+
+/// A part of a list and how long the whole is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// How many there are in all.
+    pub total: u64,
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ThingId, ThingTypeId};
+use crate::{Error, Result, ThingId, ThingTypeId};
 
 /// Chooses things. An empty list does not choose; a selector of empty lists chooses every thing of the tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,25 @@ impl Selector {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The most alternatives in all conditions together.
+    pub const MAX: usize = 1_000;
+    /// The longest alternative, in bytes.
+    pub const MAX_TEXT: usize = 512;
+
+    /// Checks sizes. Error: Invalid(selector).
+    pub fn check(&self) -> Result<()> {
+        let texts = [&self.tags, &self.type_names, &self.categories, &self.names, &self.aliases];
+        let count: usize =
+            texts.iter().map(|list| list.len()).sum::<usize>() + self.things.len() + self.types.len() + self.connected_by.len();
+        if count > Self::MAX {
+            return Err(Error::invalid("selector", format!("has {count} alternatives; at most {} are allowed", Self::MAX)));
+        }
+        if texts.iter().any(|list| list.iter().any(|text| text.is_empty() || text.len() > Self::MAX_TEXT)) {
+            return Err(Error::invalid("selector", format!("must hold texts of 1 to {} bytes", Self::MAX_TEXT)));
+        }
+        Ok(())
     }
 
     /// Is the thing chosen?

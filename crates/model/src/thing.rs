@@ -94,6 +94,8 @@ pub struct Certificate {
 pub enum CertificateStatus {
     /// Yes, within its validity.
     Active,
+    /// Not at present; it may become active again.
+    Inactive,
     /// Never again.
     Revoked,
 }

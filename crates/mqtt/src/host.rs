@@ -208,7 +208,7 @@ pub enum Undelivered {
 pub struct Inbox {
     /// Which.
     pub id: InboxId,
-    /// The host's own word for how its records look here.
+    /// The host's own word for how its records look here; of several filters on one inbox, joined by OR.
     pub form: u32,
 }
 

@@ -51,6 +51,11 @@ impl Mail {
     }
 }
 
+/// Is it the address of a mailbox, without a name? Error: Invalid.
+pub fn check_address(field: &'static str, text: &str) -> Result<()> {
+    address(field, text).map(|_| ()).map_err(|_| Error::invalid(field, format!("'{text:.100}' is not an e-mail address")))
+}
+
 fn address(field: &'static str, text: &str) -> Result<Address> {
     if text.len() > 254 {
         return Err(Error::invalid(field, "is not an e-mail address"));
@@ -135,7 +140,7 @@ impl MailTransport {
 }
 
 /// The error and its causes, cut to what a row should hold.
-fn text_of(error: &dyn std::error::Error) -> String {
+pub(crate) fn text_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use model::{Result, Timestamp};
+use model::{Error, Result, Timestamp};
 use store::{OutboxEntry, OutboxState};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Channel, KEEP_DEAD, KEEP_SENT, Mail, MailBody, Notify};
+use crate::webhook::WebhookBody;
+use crate::{Channel, KEEP_DEAD, KEEP_SENT, Mail, MailBody, MessageBody, Notify, ThingMessage};
 
 /// Waiting times after the first, second, … failed attempt; after one more the entry is dead.
 pub const BACK_OFF: [Duration; 5] =
@@ -46,23 +47,33 @@ impl Failure {
 }
 
 impl Notify {
-    /// Sends what is due, until `shutdown`. An attempt under way then gets a few seconds to end; what it leaves is due again after [`LEASE`].
+    /// Sends what is due, until `shutdown`. An attempt under way then gets a few seconds to end; what it leaves is due again after
+    /// [`LEASE`]. Mails go their own way, so that a slow web hook holds up none.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut looks = LOOK_AGAIN.iter();
-        let mut swept: Option<Timestamp> = None;
-        let mut told = false;
+        tokio::join!(self.lane(true, &shutdown), self.lane(false, &shutdown), self.sweeps(&shutdown));
+    }
+
+    async fn sweeps(&self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
-            let now = self.inner.clock.now();
-            if swept.is_none_or(|at| now.duration_since(at).unsigned_abs() >= SWEEP) {
-                swept = Some(now);
-                if let Err(error) = self.sweep(now).await {
-                    tracing::warn!(%error, "old entries of the outbox were not cleared away");
-                }
+            if let Err(error) = self.sweep(self.inner.clock.now()).await {
+                tracing::warn!(%error, "old entries of the outbox were not cleared away");
             }
-            if self.inner.mail.is_none() {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(SWEEP) => {}
+            }
+        }
+    }
+
+    async fn lane(&self, mails: bool, shutdown: &CancellationToken) {
+        let mut looks = LOOK_AGAIN.iter();
+        let mut told = false;
+        let nudge = if mails { &self.inner.nudge_mails } else { &self.inner.nudge_others };
+        while !shutdown.is_cancelled() {
+            if mails && self.inner.mail.is_none() {
                 told = self.tell_waiting(told).await;
             } else {
-                let step = self.deliver_due();
+                let step = self.deliver_lane(mails);
                 tokio::pin!(step);
                 let done = tokio::select! {
                     done = &mut step => Some(done),
@@ -81,7 +92,7 @@ impl Notify {
             let wait = looks.next().copied().unwrap_or(POLL);
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = self.inner.nudge.notified() => looks = LOOK_AGAIN.iter(),
+                () = nudge.notified() => looks = LOOK_AGAIN.iter(),
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -98,19 +109,34 @@ impl Notify {
         }
     }
 
-    /// Makes one attempt at each entry that is due, 16 at most; answers how many. What [`Notify::run`] does over and over.
+    /// Makes one attempt at each entry that is due, 16 mails and 16 others at most; answers how many. What [`Notify::run`] does over
+    /// and over. Without a mail server mails are left alone.
     pub async fn deliver_due(&self) -> Result<usize> {
-        let due = self.inner.db.read().await?.outbox_due(self.inner.clock.now(), BATCH).await?;
-        let mut attempted = 0;
-        for entry in due {
-            if !self.claim(&entry).await? {
-                continue;
+        let mails = if self.inner.mail.is_none() { 0 } else { self.deliver_lane(true).await? };
+        Ok(mails + self.deliver_lane(false).await?)
+    }
+
+    async fn deliver_lane(&self, mails: bool) -> Result<usize> {
+        let due = self.inner.db.read().await?.outbox_due(self.inner.clock.now(), mails, BATCH).await?;
+        if mails {
+            let mut attempted = 0;
+            for entry in due {
+                attempted += usize::from(self.deliver(entry).await?);
             }
-            attempted += 1;
-            let outcome = self.attempt(&entry).await;
-            self.settle(&entry, outcome).await?;
+            return Ok(attempted);
         }
-        Ok(attempted)
+        // Each of these may talk to another server, and any may be slow.
+        let attempts = futures_util::future::join_all(due.into_iter().map(|entry| self.deliver(entry))).await;
+        attempts.into_iter().try_fold(0, |sum, attempted| Ok(sum + usize::from(attempted?)))
+    }
+
+    async fn deliver(&self, entry: OutboxEntry) -> Result<bool> {
+        if !self.claim(&entry).await? {
+            return Ok(false);
+        }
+        let outcome = self.attempt(&entry).await;
+        self.settle(&entry, outcome).await?;
+        Ok(true)
     }
 
     async fn claim(&self, entry: &OutboxEntry) -> Result<bool> {
@@ -129,6 +155,24 @@ impl Notify {
                     return Err(Failure::forever("its time ran out before it could be sent"));
                 }
                 self.inner.mail.send(entry.id, entry.created, Mail { to: body.to, subject: body.subject, text: body.text }).await
+            }
+            Some(Channel::Webhook) => {
+                let body: WebhookBody =
+                    serde_json::from_str(&entry.body).map_err(|_| Failure::forever("the stored web hook is not readable"))?;
+                let Some(equipment) = self.inner.equipment.get() else { return Err(Failure::later("web hooks are not set up")) };
+                equipment.hooks.post(entry.id, &body, self.inner.clock.now()).await
+            }
+            Some(Channel::Message) => {
+                let body: MessageBody =
+                    serde_json::from_str(&entry.body).map_err(|_| Failure::forever("the stored message is not readable"))?;
+                let (Some(equipment), Some(tenant)) = (self.inner.equipment.get(), entry.tenant) else {
+                    return Err(Failure::later("messages to things are not set up"));
+                };
+                let message = ThingMessage { id: entry.id, tenant, thing: body.thing, payload: body.payload };
+                (equipment.sender)(message).await.map_err(|error| match error {
+                    Error::NotFound { .. } | Error::Invalid { .. } | Error::TooLarge { .. } => Failure::forever(error.to_string()),
+                    other => Failure::later(other.to_string()),
+                })
             }
             // Written by a newer version that shares the database; it will take it.
             None => Err(Failure::later(format!("this version knows no channel '{:.40}'", entry.channel))),

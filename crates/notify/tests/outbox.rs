@@ -167,7 +167,7 @@ async fn what_a_worker_left_is_due_again_after_its_lease(house: House) {
     let notify = house.notify();
     notify.mail(mail("alice@example.com")).await.unwrap();
     // Claimed by a worker that was killed then.
-    let due = house.db.read().await.unwrap().outbox_due(house.clock.now(), 1).await.unwrap();
+    let due = house.db.read().await.unwrap().outbox_due(house.clock.now(), true, 1).await.unwrap();
     let mut tx = house.db.begin().await.unwrap();
     assert!(tx.claim_outbox(&due[0], house.clock.now().checked_add(LEASE).unwrap()).await.unwrap());
     tx.commit().await.unwrap();

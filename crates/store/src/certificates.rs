@@ -13,6 +13,8 @@ sql! {
                 from certificate where tenant = $1 and thing = $2 order by created, fingerprint limit $3";
     INSERT = "insert into certificate (fingerprint, tenant, thing, pem, public_key, private_key, status, issued_here, not_before, not_after, created) \
               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    SET_STATUS = "update certificate set status = $3 where fingerprint = $1 and tenant = $2 and status <> 'revoked'";
+    DELETE = "delete from certificate where fingerprint = $1 and tenant = $2";
     REVOKE = "update certificate set status = 'revoked', private_key = null where fingerprint = $1 and tenant = $2 and status <> 'revoked'";
 }
 
@@ -35,6 +37,7 @@ pub struct CertificateAndKey {
 fn status_name(status: CertificateStatus) -> &'static str {
     match status {
         CertificateStatus::Active => "active",
+        CertificateStatus::Inactive => "inactive",
         CertificateStatus::Revoked => "revoked",
     }
 }
@@ -46,6 +49,7 @@ impl CertificateRow {
         };
         let status = match self.status.as_str() {
             "active" => CertificateStatus::Active,
+            "inactive" => CertificateStatus::Inactive,
             "revoked" => CertificateStatus::Revoked,
             other => return Err(Error::corrupt("certificate", "status", &self.fingerprint, other)),
         };
@@ -107,5 +111,20 @@ impl Tx {
     /// Revokes a certificate and drops its private key; false when it was revoked already, or the tenant has none such.
     pub async fn revoke_certificate(&mut self, tenant: TenantId, fingerprint: &CertificateFingerprint) -> Result<bool, Error> {
         Ok(execute!(self, sql::REVOKE, fingerprint.as_str(), tenant.uuid())? == 1)
+    }
+
+    /// Changes a certificate's status; false when it was revoked, or the tenant has none such.
+    pub async fn set_certificate_status(
+        &mut self,
+        tenant: TenantId,
+        fingerprint: &CertificateFingerprint,
+        status: CertificateStatus,
+    ) -> Result<bool, Error> {
+        Ok(execute!(self, sql::SET_STATUS, fingerprint.as_str(), tenant.uuid(), status_name(status))? == 1)
+    }
+
+    /// Removes a certificate; false when the tenant has none such.
+    pub async fn delete_certificate(&mut self, tenant: TenantId, fingerprint: &CertificateFingerprint) -> Result<bool, Error> {
+        Ok(execute!(self, sql::DELETE, fingerprint.as_str(), tenant.uuid())? == 1)
     }
 }

@@ -21,21 +21,27 @@ mod groups;
 mod invitations;
 mod memberships;
 mod mqtt_sessions;
+mod notifications;
 mod oauth;
 mod oauth_device;
 mod oauth_more;
 mod outbox;
 mod registrations;
 mod revocations;
-mod run;
 mod roles;
+mod rules;
+mod run;
 mod second_factor;
 mod settings;
 mod signing_keys;
 mod tenant_attributes;
 mod tenants;
 mod thing_credentials;
+mod thing_points;
+mod thing_reports;
+mod thing_types;
 mod things;
+mod twins;
 mod usage;
 mod user_attributes;
 mod users;
@@ -56,11 +62,16 @@ pub use oauth_more::{InitialTokenRecord, PushedRecord};
 pub use outbox::{OutboxEntry, OutboxState};
 pub use registrations::RegistrationRecord;
 pub use roles::{Grants, RoleRecord};
+pub use rules::{AlertSelection, RuleStateRecord, RuleVersion};
 pub use second_factor::{HalfLoginRecord, SecondFactorRecord};
 pub use signing_keys::SigningKeyRecord;
 pub use tenant_attributes::TenantAttributes;
 pub use thing_credentials::ThingCredential;
+pub use thing_points::{NewPoint, PointFrame, StoredPoint};
+pub use thing_reports::StoredState;
+pub use thing_types::TypeHead;
 pub use things::ThingSelection;
+pub use twins::TwinHead;
 pub use usage::UsageCount;
 pub use user_attributes::{InteractionRecord, UserAttributes, UserRefreshRecord};
 pub use users::UserRecord;
@@ -79,6 +90,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         groups::sql::ALL,
         memberships::sql::ALL,
         mqtt_sessions::sql::ALL,
+        notifications::sql::ALL,
         oauth::sql::ALL,
         oauth_device::sql::ALL,
         oauth_more::sql::ALL,
@@ -87,11 +99,16 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         revocations::sql::ALL,
         roles::sql::ALL,
         second_factor::sql::ALL,
+        rules::sql::ALL,
         settings::sql::ALL,
         signing_keys::sql::ALL,
         tenant_attributes::sql::ALL,
         tenants::sql::ALL,
         thing_credentials::sql::ALL,
+        thing_points::sql::ALL,
+        thing_reports::sql::ALL,
+        thing_types::sql::ALL,
+        twins::sql::ALL,
         things::sql::ALL,
         usage::sql::ALL,
         user_attributes::sql::ALL,

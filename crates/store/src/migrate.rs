@@ -23,13 +23,10 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0006_second_factor.sql"),
         include_str!("../migrations/postgres/0006_second_factor.sql"),
     ),
-    (
-        7,
-        "oauth_more",
-        include_str!("../migrations/sqlite/0007_oauth_more.sql"),
-        include_str!("../migrations/postgres/0007_oauth_more.sql"),
-    ),
+    (7, "oauth_more", include_str!("../migrations/sqlite/0007_oauth_more.sql"), include_str!("../migrations/postgres/0007_oauth_more.sql")),
     (8, "tenancy", include_str!("../migrations/sqlite/0008_tenancy.sql"), include_str!("../migrations/postgres/0008_tenancy.sql")),
+    (9, "types", include_str!("../migrations/sqlite/0009_types.sql"), include_str!("../migrations/postgres/0009_types.sql")),
+    (10, "rules", include_str!("../migrations/sqlite/0010_rules.sql"), include_str!("../migrations/postgres/0010_rules.sql")),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {

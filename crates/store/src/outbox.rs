@@ -11,7 +11,7 @@ sql! {
               values ($1, $2, $3, $4, 'queued', 0, $5, null, $6)";
     BY_ID = "select id, tenant, channel, body, state, attempts, next_at, last_error, created from outbox where id = $1";
     DUE = "select id, tenant, channel, body, state, attempts, next_at, last_error, created from outbox \
-           where state = 'queued' and next_at <= $1 order by next_at, id limit $2";
+           where state = 'queued' and next_at <= $1 and (channel = 'mail') = $3 order by next_at, id limit $2";
     NEXT = "select next_at from outbox where state = 'queued' order by next_at limit 1";
     // Who moves the due time on has the row: of several nodes one sees its condition met.
     CLAIM = "update outbox set attempts = attempts + 1, next_at = $3 where id = $1 and state = 'queued' and next_at = $2";
@@ -20,9 +20,9 @@ sql! {
     DEAD = "update outbox set state = 'dead', next_at = $2, last_error = $3 where id = $1 and state = 'queued'";
     RETRY = "update outbox set state = 'queued', attempts = 0, next_at = $2 where id = $1 and state = 'dead'";
     LIST = "select id, tenant, channel, body, state, attempts, next_at, last_error, created from outbox \
-            where state = $1 and id > $2 order by id limit $3";
+            where state = $1 and id > $2 and channel = coalesce($4, channel) order by id limit $3";
     LIST_TENANT = "select id, tenant, channel, body, state, attempts, next_at, last_error, created from outbox \
-                   where state = $1 and tenant = $2 and id > $3 order by id limit $4";
+                   where state = $1 and tenant = $2 and id > $3 and channel = coalesce($5, channel) order by id limit $4";
     COUNT = "select count(*) as n from outbox where state = $1";
     PURGE = "delete from outbox where state = $1 and next_at < $2";
 }
@@ -116,9 +116,9 @@ impl Tx {
         fetch_optional!(self, OutboxRow, sql::BY_ID, id)?.map(OutboxRow::model).transpose()
     }
 
-    /// Entries that are due, the longest waiting first; at most `limit`.
-    pub async fn outbox_due(&mut self, now: Timestamp, limit: u32) -> Result<Vec<OutboxEntry>, Error> {
-        fetch_all!(self, OutboxRow, sql::DUE, micros(now), i64::from(limit))?.into_iter().map(OutboxRow::model).collect()
+    /// Mails that are due, or everything else that is, the longest waiting first; at most `limit`.
+    pub async fn outbox_due(&mut self, now: Timestamp, mails: bool, limit: u32) -> Result<Vec<OutboxEntry>, Error> {
+        fetch_all!(self, OutboxRow, sql::DUE, micros(now), i64::from(limit), mails)?.into_iter().map(OutboxRow::model).collect()
     }
 
     /// When the next entry will be due.
@@ -154,18 +154,19 @@ impl Tx {
         Ok(execute!(self, sql::RETRY, id, micros(at))? == 1)
     }
 
-    /// Entries in one state by id, of one tenant or of all; one more than the page holds.
+    /// Entries in one state by id, of one tenant or of all, of one channel or of all; one more than the page holds.
     pub async fn outbox(
         &mut self,
         state: OutboxState,
         tenant: Option<TenantId>,
+        channel: Option<&str>,
         after: Option<Uuid>,
         page: &PageRequest,
     ) -> Result<Vec<OutboxEntry>, Error> {
         let (after, limit) = (after.unwrap_or(Uuid::nil()), i64::from(page.limit) + 1);
         let rows = match tenant {
-            Some(tenant) => fetch_all!(self, OutboxRow, sql::LIST_TENANT, state.name(), tenant.uuid(), after, limit)?,
-            None => fetch_all!(self, OutboxRow, sql::LIST, state.name(), after, limit)?,
+            Some(tenant) => fetch_all!(self, OutboxRow, sql::LIST_TENANT, state.name(), tenant.uuid(), after, limit, channel)?,
+            None => fetch_all!(self, OutboxRow, sql::LIST, state.name(), after, limit, channel)?,
         };
         rows.into_iter().map(OutboxRow::model).collect()
     }

@@ -36,7 +36,7 @@ async fn fill(db: &Db, entries: &[OutboxEntry]) {
 
 async fn of_two_nodes_one_claims(db: Db) {
     fill(&db, &[entry(1, 10), entry(2, 5), entry(3, 50)]).await;
-    let due = db.read().await.unwrap().outbox_due(at(10), 10).await.unwrap();
+    let due = db.read().await.unwrap().outbox_due(at(10), true, 10).await.unwrap();
     assert_eq!(due.iter().map(|e| e.id.as_u128()).collect::<Vec<_>>(), [2, 1], "the longest waiting first, and only what is due");
     let claim = async |entry: &OutboxEntry| {
         let mut tx = db.begin().await.unwrap();
@@ -50,8 +50,8 @@ async fn of_two_nodes_one_claims(db: Db) {
     let claimed = db.read().await.unwrap().outbox_entry(due[0].id).await.unwrap().unwrap();
     assert_eq!((claimed.attempts, claimed.next_at), (1, at(300)));
     assert_eq!(db.read().await.unwrap().outbox_next().await.unwrap(), Some(at(10)));
-    assert_eq!(db.read().await.unwrap().outbox_due(at(299), 10).await.unwrap().len(), 2, "1 and 3");
-    assert_eq!(db.read().await.unwrap().outbox_due(at(300), 10).await.unwrap().len(), 3, "its worker died: due again");
+    assert_eq!(db.read().await.unwrap().outbox_due(at(299), true, 10).await.unwrap().len(), 2, "1 and 3");
+    assert_eq!(db.read().await.unwrap().outbox_due(at(300), true, 10).await.unwrap().len(), 3, "its worker died: due again");
 }
 
 async fn sent_and_dead(db: Db) {
@@ -63,13 +63,13 @@ async fn sent_and_dead(db: Db) {
     let sent = tx.outbox_entry(Uuid::from_u128(1)).await.unwrap().unwrap();
     assert_eq!((sent.state, sent.body.as_str()), (OutboxState::Sent, ""), "a code does not stay behind");
     assert!(!tx.claim_outbox(&sent, at(99)).await.unwrap());
-    let dead = tx.outbox(OutboxState::Dead, None, None, &PageRequest::max()).await.unwrap();
+    let dead = tx.outbox(OutboxState::Dead, None, None, None, &PageRequest::max()).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!((dead[0].last_error.as_deref(), dead[0].body.as_str()), (Some("no such user"), "{}"));
     assert_eq!(tx.count_outbox(OutboxState::Queued).await.unwrap(), 2);
-    let theirs = tx.outbox(OutboxState::Queued, Some(TenantId(Uuid::from_u128(77))), None, &PageRequest::max()).await.unwrap();
+    let theirs = tx.outbox(OutboxState::Queued, Some(TenantId(Uuid::from_u128(77))), None, None, &PageRequest::max()).await.unwrap();
     assert_eq!(theirs.iter().map(|e| e.id.as_u128()).collect::<Vec<_>>(), [4]);
-    let after = tx.outbox(OutboxState::Queued, None, Some(Uuid::from_u128(3)), &PageRequest::max()).await.unwrap();
+    let after = tx.outbox(OutboxState::Queued, None, None, Some(Uuid::from_u128(3)), &PageRequest::max()).await.unwrap();
     assert_eq!(after.iter().map(|e| e.id.as_u128()).collect::<Vec<_>>(), [4]);
 
     assert!(tx.retry_outbox(Uuid::from_u128(2), at(60)).await.unwrap());

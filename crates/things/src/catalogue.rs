@@ -10,8 +10,10 @@ use store::{ThingSelection, Tx};
 use crate::certificates::issued_row;
 use crate::{Credentials, Ended, NewThing, Provisioned, ThingChange, ThingFilter, ThingKeys, Things, Usage};
 
-/// The longest kind, distribution, tag and attribute name, in bytes.
+/// The longest kind, distribution and attribute name, in bytes.
 const WORD: usize = 128;
+/// The longest tag, in bytes.
+const TAG: usize = 256;
 /// Most tags, most attributes.
 const MANY: usize = 64;
 /// The longest attribute value, in bytes.
@@ -98,7 +100,7 @@ impl Things {
     }
 
     /// Room in the plan, and key and name free?
-    async fn check_room(&self, tx: &mut Tx, thing: &Thing) -> Result<()> {
+    pub(crate) async fn check_room(&self, tx: &mut Tx, thing: &Thing) -> Result<()> {
         let plan = self.state(tx, thing.tenant).await?.plan();
         let quota = Quota { kind: QuotaKind::Things, allowed: plan.things, actual: tx.count_things(thing.tenant).await? };
         if !quota.allows() {
@@ -121,7 +123,7 @@ impl Things {
     }
 
     /// Commits and keeps names and keys in memory in step; none as `was`: the thing is new, none as `is`: it is gone.
-    async fn commit_named(&self, tx: Tx, was: Option<&Thing>, is: Option<&Thing>) -> Result<()> {
+    pub(crate) async fn commit_named(&self, tx: Tx, was: Option<&Thing>, is: Option<&Thing>) -> Result<()> {
         let state = was.or(is).and_then(|thing| self.known_state(thing.tenant));
         let Some(state) = state else { return Ok(tx.commit().await?) };
         let _change = state.names_change.lock().await;
@@ -153,7 +155,7 @@ impl Things {
             Some(Err(_)) => return Err(Error::invalid("cursor", "is not one that was handed out")),
         };
         for (field, text) in [("name", &filter.name_contains), ("tag", &filter.tag), ("kind", &filter.kind)] {
-            check_text(field, text.as_deref().unwrap_or_default(), WORD)?;
+            check_text(field, text.as_deref().unwrap_or_default(), TAG)?;
         }
         let selection = ThingSelection {
             name_contains: filter.name_contains.clone().unwrap_or_default(),
@@ -193,6 +195,7 @@ impl Things {
         tx.update_thing(&thing).await?;
         self.commit_named(tx, Some(&was), Some(&thing)).await?;
         self.inner.certificates.forget(thing.id);
+        self.inner.subjects.forget_thing(caller.tenant, thing.id);
         if was.name != thing.name || was.key != thing.key {
             self.end(Ended::Thing(thing.id));
         }
@@ -219,6 +222,7 @@ impl Things {
         self.commit_named(tx, Some(&thing), None).await?;
         self.mark_gone(thing.id);
         self.inner.certificates.forget(thing.id);
+        self.inner.subjects.forget_thing(caller.tenant, thing.id);
         self.inner.identity.thing_removed(thing.id);
         // Before the journal forgets it, which may take a while.
         self.end(Ended::Thing(thing.id));
@@ -281,12 +285,12 @@ impl Things {
 }
 
 /// Without repetitions; the order is the giver's.
-fn tidy_tags(tags: Vec<String>) -> Vec<String> {
+pub(crate) fn tidy_tags(tags: Vec<String>) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     tags.into_iter().filter(|tag| seen.insert(tag.clone())).collect()
 }
 
-fn check(thing: &Thing) -> Result<()> {
+pub(crate) fn check(thing: &Thing) -> Result<()> {
     Thing::check_name("key", &thing.key)?;
     check_thing_name(&thing.name)?;
     check_text("kind", &thing.kind, WORD)?;
@@ -295,7 +299,10 @@ fn check(thing: &Thing) -> Result<()> {
         return Err(Error::invalid("tags", format!("are more than {MANY}")));
     }
     for tag in &thing.tags {
-        check_word("tags", tag)?;
+        if tag.is_empty() {
+            return Err(Error::invalid("tags", "must not be empty"));
+        }
+        check_text("tags", tag, TAG)?;
     }
     check_attributes(&thing.attributes)
 }

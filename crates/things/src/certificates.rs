@@ -135,13 +135,20 @@ impl Things {
     /// Registers a certificate the thing has already, whoever issued it: it is recognised by its fingerprint. Registering it again
     /// for the same thing changes nothing; a revoked one stays revoked (Conflict). Permission: `thing:write`.
     pub async fn register_certificate(&self, caller: &Caller, handle: &str, pem: &str) -> Result<Certificate> {
-        let result = self.register_certificate_inner(caller, handle, pem).await;
+        let result = self.register_certificate_inner(caller, handle, pem, None).await;
         let target = result.as_ref().map_or_else(|_| format!("thing:{handle:.64}"), |c| format!("certificate:{}", c.fingerprint));
         self.audit(caller, "certificate.registered", &target, &result);
         result
     }
 
-    async fn register_certificate_inner(&self, caller: &Caller, handle: &str, pem: &str) -> Result<Certificate> {
+    /// `fresh`: it must not be registered yet, and begins like that.
+    async fn register_certificate_inner(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        pem: &str,
+        fresh: Option<CertificateStatus>,
+    ) -> Result<Certificate> {
         caller.require(Permission::ThingWrite)?;
         if pem.len() > MAX_PEM {
             return Err(Error::TooLarge { limit: MAX_PEM as u64 });
@@ -155,8 +162,9 @@ impl Things {
         let thing = self.find_in(&mut tx, caller, handle).await?.thing;
         if let Some(there) = tx.certificate(&facts.fingerprint).await? {
             let there = there.certificate;
-            return match (there.tenant == caller.tenant && there.thing == thing.id, there.status) {
-                (true, CertificateStatus::Active) => Ok(there),
+            let repeated = fresh.is_none() && there.tenant == caller.tenant && there.thing == thing.id;
+            return match (repeated, there.status) {
+                (true, CertificateStatus::Active | CertificateStatus::Inactive) => Ok(there),
                 (true, CertificateStatus::Revoked) => Err(Error::conflict("certificate", "was revoked; make a new one")),
                 (false, _) => Err(Error::conflict("certificate", "is registered already")),
             };
@@ -164,7 +172,8 @@ impl Things {
         if tx.certificates(caller.tenant, thing.id).await?.len() >= PER_THING {
             return Err(Error::conflict("certificate", format!("a thing has {PER_THING} certificates at most")));
         }
-        let certificate = registered_row(&thing, facts, now);
+        let status = fresh.unwrap_or(CertificateStatus::Active);
+        let certificate = Certificate { status, ..registered_row(&thing, facts, now) };
         match tx.insert_certificate(&certificate, None).await {
             Ok(()) => {}
             Err(e) if e.is_unique_violation() => return Err(Error::conflict("certificate", "is registered already")),
@@ -196,6 +205,90 @@ impl Things {
         self.inner.certificates.forget(thing.id);
         self.end(Ended::Certificate(fingerprint.clone()));
         Ok(changed)
+    }
+
+    /// Registers a certificate the thing has already, active or inactive, whoever issued it. Errors: Conflict(certificate) whoever has it
+    /// already, also this thing; Invalid(status) for one that would begin revoked. Permission: `thing:write`.
+    pub async fn add_certificate(&self, caller: &Caller, handle: &str, pem: &str, status: CertificateStatus) -> Result<Certificate> {
+        let result = match status {
+            CertificateStatus::Revoked => Err(Error::invalid("status", "must be active or inactive at first")),
+            _ => self.register_certificate_inner(caller, handle, pem, Some(status)).await,
+        };
+        let target = result.as_ref().map_or_else(|_| format!("thing:{handle:.64}"), |c| format!("certificate:{}", c.fingerprint));
+        self.audit(caller, "certificate.registered", &target, &result);
+        result
+    }
+
+    /// Changes what a certificate may be used for. Inactive ends the sessions opened with it; revoked does so for good (Conflict for who
+    /// wants it back). Error: NotFound(certificate) unless it is this thing's. Permission: `thing:write`.
+    pub async fn set_certificate_status(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        fingerprint: &CertificateFingerprint,
+        status: CertificateStatus,
+    ) -> Result<Certificate> {
+        if status == CertificateStatus::Revoked {
+            self.revoke_certificate(caller, handle, fingerprint).await?;
+            let mut tx = self.inner.db.read().await?;
+            return Ok(tx.certificate(fingerprint).await?.ok_or(Error::not_found("certificate"))?.certificate);
+        }
+        let result = self.set_certificate_status_inner(caller, handle, fingerprint, status).await;
+        self.audit(caller, "certificate.changed", &format!("certificate:{fingerprint}"), &result);
+        result
+    }
+
+    async fn set_certificate_status_inner(
+        &self,
+        caller: &Caller,
+        handle: &str,
+        fingerprint: &CertificateFingerprint,
+        status: CertificateStatus,
+    ) -> Result<Certificate> {
+        caller.require(Permission::ThingWrite)?;
+        let mut tx = self.inner.db.begin().await?;
+        let mut certificate = self.certificate_of(&mut tx, caller, handle, fingerprint).await?;
+        if certificate.status == CertificateStatus::Revoked || !tx.set_certificate_status(caller.tenant, fingerprint, status).await? {
+            return Err(Error::conflict("certificate", "was revoked; make a new one"));
+        }
+        tx.commit().await?;
+        certificate.status = status;
+        self.inner.certificates.forget(certificate.thing);
+        if status == CertificateStatus::Inactive {
+            self.end(Ended::Certificate(fingerprint.clone()));
+        }
+        Ok(certificate)
+    }
+
+    /// Deletes a certificate; sessions opened with it end. Error: NotFound(certificate) unless it is this thing's.
+    /// Permission: `thing:write`.
+    pub async fn delete_certificate(&self, caller: &Caller, handle: &str, fingerprint: &CertificateFingerprint) -> Result<()> {
+        let result = self.delete_certificate_inner(caller, handle, fingerprint).await;
+        self.audit(caller, "certificate.deleted", &format!("certificate:{fingerprint}"), &result);
+        result
+    }
+
+    async fn delete_certificate_inner(&self, caller: &Caller, handle: &str, fingerprint: &CertificateFingerprint) -> Result<()> {
+        caller.require(Permission::ThingWrite)?;
+        let mut tx = self.inner.db.begin().await?;
+        let certificate = self.certificate_of(&mut tx, caller, handle, fingerprint).await?;
+        tx.delete_certificate(caller.tenant, fingerprint).await?;
+        tx.commit().await?;
+        self.inner.certificates.forget(certificate.thing);
+        self.end(Ended::Certificate(fingerprint.clone()));
+        Ok(())
+    }
+
+    async fn certificate_of(
+        &self,
+        tx: &mut store::Tx,
+        caller: &Caller,
+        handle: &str,
+        fingerprint: &CertificateFingerprint,
+    ) -> Result<Certificate> {
+        let thing = self.find_in(tx, caller, handle).await?.thing;
+        let there = tx.certificate(fingerprint).await?.filter(|row| row.certificate.thing == thing.id);
+        Ok(there.ok_or(Error::not_found("certificate"))?.certificate)
     }
 
     /// Who shows this certificate (DER)? It must be registered, active and within its validity; possession of its key is the

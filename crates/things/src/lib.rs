@@ -9,13 +9,22 @@
 mod calls;
 mod catalogue;
 mod certificates;
+mod commands;
 mod counters;
+mod devices;
+mod facts;
 mod groups;
+mod kinds;
 mod live;
 mod messages;
 mod period;
 mod positions;
 mod profiles;
+mod projection;
+mod reports;
+mod schema;
+mod series;
+mod subjects;
 mod topics;
 mod types;
 
@@ -32,12 +41,18 @@ use store::Db;
 use tokio::sync::broadcast;
 
 pub use calls::{ApiUsage, Counted, daily_calls};
+pub use commands::{Action, Command};
+pub use devices::{Device, DeviceChange, NewDevice};
 pub use groups::{Group, GroupDraft};
+pub use kinds::{NewType, TypeChange, TypeFilter};
 pub use live::LiveMessages;
 pub use messages::idempotency;
 pub use positions::{KNOT, Position, moment, number, position};
 pub use profiles::{Profile, check_profile};
-pub use topics::{Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
+pub use projection::{Heard, Reading, Reported};
+pub use series::{Aggregate, Aggregation, Bucket, Frame, Point, PointValue};
+pub use subjects::{Known, Subject};
+pub use topics::{Channel, Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
 pub use types::{
     Credentials, Ended, Incoming, Lagged, MessageFilter, NewThing, Options, Outgoing, Provisioned, Sent, ThingChange, ThingFilter,
     ThingKeys, Usage,
@@ -73,6 +88,10 @@ struct Inner {
     ledger: tokio::sync::Mutex<counters::Ledger>,
     calls: calls::Calls,
     certificates: certificates::Cache,
+    subjects: subjects::Cache,
+    notes: parking_lot::Mutex<std::collections::VecDeque<model::Diagnostic>>,
+    /// What topics mean, once the dialects said so.
+    topics: std::sync::OnceLock<Topics>,
     /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
     gone: RwLock<HashMap<ThingId, Timestamp>>,
     ended: broadcast::Sender<Ended>,
@@ -89,6 +108,7 @@ impl Things {
     /// not yet counted are counted from the journal.
     pub async fn open(db: Db, journal: Journal, identity: Identity, options: Options) -> Result<Self> {
         let certificates = certificates::Cache::new(options.certificate_cache, db.engine() == "postgres");
+        let subjects = subjects::Cache::new(db.engine() == "postgres");
         let inner = Inner {
             db,
             journal,
@@ -98,6 +118,9 @@ impl Things {
             ledger: tokio::sync::Mutex::default(),
             calls: calls::Calls::default(),
             certificates,
+            subjects,
+            notes: parking_lot::Mutex::default(),
+            topics: std::sync::OnceLock::new(),
             gone: RwLock::default(),
             ended: broadcast::channel(4096).0,
         };
@@ -155,6 +178,11 @@ impl Things {
         }
     }
 
+    /// Says what topics mean, once and for all, so that [`Things::read`] knows which messages hold values and which events.
+    pub fn know_topics(&self, topics: Topics) {
+        let _ = self.inner.topics.set(topics);
+    }
+
     /// Credentials and things that come to their end, from now on. A receiver that lags has missed some and must check all it holds.
     #[must_use]
     pub fn ended(&self) -> broadcast::Receiver<Ended> {
@@ -169,6 +197,8 @@ impl Things {
         self.count_up().await?;
         self.save_calls().await?;
         self.forget_gone().await?;
+        self.save_notes().await?;
+        self.retain_reports(&keep).await?;
         for _ in 0..RETENTION_STEPS {
             if !self.inner.journal.retain(&keep, ORPHAN_RETENTION).await?.more {
                 break;
@@ -181,6 +211,9 @@ impl Things {
     pub async fn stop(&self) {
         if let Err(error) = self.count_up().await {
             tracing::warn!(%error, "message counters were not stored; they will be counted again at the next start");
+        }
+        if let Err(error) = self.save_notes().await {
+            tracing::warn!(%error, "the last minute's diagnostics were not stored");
         }
         if let Err(error) = self.save_calls().await {
             tracing::warn!(%error, "the last minute's API calls were not stored");
@@ -228,6 +261,7 @@ impl Things {
     pub(crate) async fn forget(&self, tenant: TenantId, thing: ThingId) -> Result<()> {
         self.mark_gone(thing);
         self.inner.journal.forget(tenant, thing).await?;
+        self.forget_reports(thing).await?;
         let mut tx = self.inner.db.begin().await?;
         tx.thing_forgotten(thing).await?;
         tx.commit().await?;

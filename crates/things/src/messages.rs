@@ -194,10 +194,18 @@ impl Things {
     }
 
     async fn store(&self, caller: &Caller, incoming: Incoming) -> Result<Sent> {
+        self.store_for(caller, incoming, None).await
+    }
+
+    /// The same; an outbound message goes into the inbox of `gateway`, if one is given, instead of its thing's.
+    pub(crate) async fn store_for(&self, caller: &Caller, incoming: Incoming, gateway: Option<ThingId>) -> Result<Sent> {
         let journal = &self.inner.journal;
         // Before it is counted, so that a caller who hangs up here leaves no trace.
         journal.admit().await;
-        let message = self.accept(caller, incoming)?;
+        let mut message = self.accept(caller, incoming)?;
+        if let Some(gateway) = gateway.filter(|_| message.direction == Direction::Outbound) {
+            message.inboxes = SmallVec::from_elem(InboxId::from(gateway), 1);
+        }
         let mut counted = Counted { things: self, message: Some(message.clone()) };
         let Ticket { seq, duplicate_of, .. } = journal.append(message.clone(), self.inner.options.durability)?;
         if duplicate_of.is_none() {

@@ -4,6 +4,11 @@
 
 use model::{Message, Thing};
 
+use crate::Command;
+
+/// More maps than there are dialects; a form has three bits for each.
+const FORMS: u32 = 10;
+
 /// A dialect's topics: data and functions.
 #[derive(Clone, Copy, Debug)]
 pub struct TopicMap {
@@ -21,6 +26,19 @@ pub struct TopicMap {
     pub target: fn(topic: &str) -> Option<String>,
     /// By which of the two the topics call a thing.
     pub handle: Handle,
+    /// The topic of each channel, where they differ; none for a channel that is not delivered. Absent: all on the inbox topic.
+    pub channels: Option<fn(&Thing, Channel) -> Option<String>>,
+}
+
+/// What sort of outbound message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Anything but a [`Command`](crate::Command).
+    Plain,
+    /// A configuration to take over.
+    Configuration,
+    /// An action to carry out.
+    Action,
 }
 
 /// How topics call a thing; both are unique in the tenant.
@@ -39,11 +57,39 @@ pub enum Publish {
     Message,
     /// A message of the thing that also proves its set-up: marks it verified.
     Test,
+    /// A message of the thing that holds values: `{"type": "attributes" | "configuration", "value": {…}}`, of the thing or, with `deviceId`
+    /// or `alias`, of one behind it; `time` says when.
+    Values,
+    /// A message of the thing that holds an event: `{"type": "<name>", "value": …}`, with `deviceId`, `alias` as above; `createdAt` says when.
+    Event,
     /// For whoever subscribes now; journaled for delivery, but neither history nor counted.
     Local,
 }
 
-/// Which map an inbox belongs to: an index into [`Topics`], carried through the broker.
+impl Channel {
+    const ALL: [Self; 3] = [Self::Plain, Self::Configuration, Self::Action];
+
+    fn index(self) -> u32 {
+        match self {
+            Self::Plain => 0,
+            Self::Configuration => 1,
+            Self::Action => 2,
+        }
+    }
+}
+
+impl TopicMap {
+    /// The topic on which the thing receives messages of this channel.
+    fn topic(&self, thing: &Thing, channel: Channel) -> Option<String> {
+        match self.channels {
+            Some(channels) => channels(thing, channel),
+            None => Some((self.inbox)(thing)),
+        }
+    }
+}
+
+/// Which maps and channels an inbox is read in: three bits for each map of [`Topics`], in order, carried through the broker, which
+/// joins those of several subscriptions by OR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Form(pub u32);
 
@@ -72,7 +118,7 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The list; of two maps that both know a topic, the earlier one speaks.
+    /// The list, of ten at most; of two maps that both know a topic, the earlier one speaks.
     #[must_use]
     pub fn new(maps: Vec<TopicMap>) -> Self {
         Self { maps }
@@ -92,19 +138,22 @@ impl Topics {
             if !(map.subscribe)(thing, filter) {
                 continue;
             }
-            if matches(filter, &(map.inbox)(thing)) {
-                return Some(Subscribed { inbox: Some(form) });
+            let opens = |channel: &Channel| map.topic(thing, *channel).is_some_and(|topic| matches(filter, &topic));
+            let channels = Channel::ALL.iter().filter(|channel| opens(channel)).fold(0, |bits, channel| bits | form.bit(*channel));
+            if channels != 0 {
+                return Some(Subscribed { inbox: Some(Form(channels)) });
             }
             allowed = Some(Subscribed { inbox: None });
         }
         allowed
     }
 
-    /// An outbound message as topic and payload in that form. None: the form is unknown.
+    /// An outbound message as topic and payload in the first form that takes it. None: there is none, the message stays where it is.
     #[must_use]
     pub fn outgoing(&self, form: Form, thing: &Thing, message: &Message) -> Option<(String, Vec<u8>)> {
-        let map = self.maps.get(usize::try_from(form.0).ok()?)?;
-        Some(((map.inbox)(thing), (map.outgoing)(thing, message)))
+        let channel = Command::channel(&message.topic);
+        let (_, map) = self.forms().find(|(all, _)| form.0 & all.bit(channel) != 0)?;
+        Some((map.topic(thing, channel)?, (map.outgoing)(thing, message)))
     }
 
     /// The thing a back end sends to when it publishes here. None: the topic is no inbox in any dialect.
@@ -114,7 +163,14 @@ impl Topics {
     }
 
     fn forms(&self) -> impl Iterator<Item = (Form, &TopicMap)> {
-        self.maps.iter().enumerate().map(|(i, map)| (Form(u32::try_from(i).unwrap_or(u32::MAX)), map))
+        (0..FORMS).zip(&self.maps).map(|(i, map)| (Form(0b111 << (3 * i)), map))
+    }
+}
+
+impl Form {
+    /// The bit of one channel of the map of whose bits this is all three.
+    fn bit(self, channel: Channel) -> u32 {
+        (self.0 & self.0.wrapping_neg()) << channel.index()
     }
 }
 
@@ -177,6 +233,8 @@ mod tests {
         }
     }
 
+    const FIRST: Form = Form(0b111);
+    const SECOND: Form = Form(0b111 << 3);
     const WRAPPED: TopicMap = TopicMap {
         dialect: "wrapped",
         publish: |thing, topic| match topic {
@@ -190,6 +248,7 @@ mod tests {
         outgoing: |_, message| [b"<", message.payload.as_slice(), b">"].concat(),
         target: |topic| topic.strip_prefix("in/").filter(|n| !n.is_empty() && !n.contains('/')).map(str::to_owned),
         handle: Handle::Name,
+        channels: None,
     };
     const BARE: TopicMap = TopicMap {
         dialect: "bare",
@@ -199,6 +258,7 @@ mod tests {
         outgoing: |_, message| message.payload.clone(),
         target: |topic| topic.strip_prefix("commands/").and_then(|rest| rest.strip_suffix("/in")).map(str::to_owned),
         handle: Handle::Key,
+        channels: None,
     };
 
     #[test]
@@ -217,8 +277,8 @@ mod tests {
     fn a_filter_over_the_inbox_topic_opens_the_inbox_in_its_form() {
         let topics = Topics::new(vec![WRAPPED, BARE]);
         let thing = thing("lamp");
-        assert_eq!(topics.subscribe(&thing, "in/lamp"), Some(Subscribed { inbox: Some(Form(0)) }));
-        assert_eq!(topics.subscribe(&thing, "commands/lamp/#"), Some(Subscribed { inbox: Some(Form(1)) }));
+        assert_eq!(topics.subscribe(&thing, "in/lamp"), Some(Subscribed { inbox: Some(FIRST) }));
+        assert_eq!(topics.subscribe(&thing, "commands/lamp/#"), Some(Subscribed { inbox: Some(SECOND) }));
         assert_eq!(topics.subscribe(&thing, "loop/lamp"), Some(Subscribed { inbox: None }));
         assert_eq!(topics.subscribe(&thing, "t/#"), Some(Subscribed { inbox: None }));
         for refused in ["in/other", "commands/other/#", "#", "in/+", "commands/+/in"] {
@@ -230,16 +290,42 @@ mod tests {
     fn an_outgoing_message_takes_the_form_of_its_dialect() {
         let topics = Topics::new(vec![WRAPPED, BARE]);
         let (thing, message) = (thing("lamp"), message("on"));
-        assert_eq!(topics.outgoing(Form(0), &thing, &message), Some(("in/lamp".into(), b"<on>".to_vec())));
-        assert_eq!(topics.outgoing(Form(1), &thing, &message), Some(("commands/lamp/in".into(), b"on".to_vec())));
-        assert_eq!(topics.outgoing(Form(2), &thing, &message), None);
+        assert_eq!(topics.outgoing(FIRST, &thing, &message), Some(("in/lamp".into(), b"<on>".to_vec())));
+        assert_eq!(topics.outgoing(SECOND, &thing, &message), Some(("commands/lamp/in".into(), b"on".to_vec())));
+        assert_eq!(topics.outgoing(Form(0b111 << 6), &thing, &message), None);
+    }
+
+    #[test]
+    fn channels_open_one_by_one() {
+        const SPLIT: TopicMap = TopicMap {
+            dialect: "split",
+            publish: |_, _| None,
+            subscribe: |_, filter| filter.starts_with("devices/"),
+            channels: Some(|_, channel| match channel {
+                Channel::Plain => None,
+                Channel::Configuration => Some("devices/1/configuration".into()),
+                Channel::Action => Some("devices/1/actions".into()),
+            }),
+            ..BARE
+        };
+        let topics = Topics::new(vec![WRAPPED, SPLIT]);
+        let thing = thing("lamp");
+        let open = |filter: &str| topics.subscribe(&thing, filter).and_then(|s| s.inbox).unwrap();
+        assert_eq!(open("devices/1/configuration"), Form(0b010 << 3));
+        assert_eq!(open("devices/1/#"), Form(0b110 << 3));
+        let action = Message { topic: "$action".into(), ..message("{}") };
+        assert_eq!(topics.outgoing(open("devices/1/configuration"), &thing, &action), None, "nobody listens to actions");
+        let both = Form(open("devices/1/configuration").0 | open("devices/1/actions").0);
+        assert_eq!(topics.outgoing(both, &thing, &action).unwrap().0, "devices/1/actions");
+        assert_eq!(topics.outgoing(both, &thing, &message("plain")), None);
+        assert_eq!(topics.outgoing(FIRST, &thing, &action).unwrap(), ("in/lamp".into(), b"<{}>".to_vec()));
     }
 
     #[test]
     fn a_back_end_publishes_to_a_things_inbox() {
         let topics = Topics::new(vec![WRAPPED, BARE]);
-        assert_eq!(topics.target("in/lamp"), Some(Target { form: Form(0), name: "lamp".into(), handle: Handle::Name }));
-        assert_eq!(topics.target("commands/lamp/in"), Some(Target { form: Form(1), name: "lamp".into(), handle: Handle::Key }));
+        assert_eq!(topics.target("in/lamp"), Some(Target { form: FIRST, name: "lamp".into(), handle: Handle::Name }));
+        assert_eq!(topics.target("commands/lamp/in"), Some(Target { form: SECOND, name: "lamp".into(), handle: Handle::Key }));
         assert_eq!(topics.target("in/"), None);
         assert_eq!(topics.target("elsewhere"), None);
     }

@@ -55,7 +55,7 @@ pub struct NewThing {
     pub kind: String,
     /// What software it runs, at most 128 bytes.
     pub distribution: String,
-    /// Labels, at most 64 of at most 64 bytes.
+    /// Labels, at most 64 of at most 256 bytes.
     pub tags: Vec<String>,
     /// Pairs, at most 64; names at most 64 bytes, values at most 1,024.
     pub attributes: BTreeMap<String, String>,

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use identity::Identity;
+use rules::Rules;
 use things::Things;
 
 pub use tokens::TOKENS;
@@ -32,6 +33,8 @@ pub struct App {
     pub identity: Identity,
     /// Devices and messages.
     pub things: Things,
+    /// Rules, alerts and notifications.
+    pub rules: Rules,
 }
 
 #[derive(Clone)]

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use crate::payload;
 
 /// The dialect's topics.
-pub static TOPICS: TopicMap = TopicMap { dialect: "flashlex", publish, subscribe, inbox, outgoing, target, handle: Handle::Name };
+pub static TOPICS: TopicMap =
+    TopicMap { dialect: "flashlex", publish, subscribe, inbox, outgoing, target, handle: Handle::Name, channels: None };
 
 const TEST: &str = "flashlex/test";
 const COLLECT: &str = "flashlex/collect";

@@ -19,6 +19,7 @@ pub static TOPICS: TopicMap = TopicMap {
     outgoing: |_, message| message.payload.clone(),
     target,
     handle: Handle::Key,
+    channels: None,
 };
 
 const POSITIONS: &str = "positions/";

@@ -21,18 +21,25 @@ pub(crate) type Answer<T = Response> = Result<T, Refusal>;
 pub(crate) struct Refusal {
     error: Error,
     code: Option<&'static str>,
+    /// Where in the body, when the error's field is not the whole story.
+    at: Option<String>,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { error, code: None }
+        Self { error, code: None, at: None }
     }
 }
 
 impl Refusal {
     /// A refusal whose code is not the service's usual one.
     pub(crate) fn coded(error: Error, code: &'static str) -> Self {
-        Self { error, code: Some(code) }
+        Self { error, code: Some(code), at: None }
+    }
+
+    /// A wrong body; `at` is the path of what is wrong.
+    pub(crate) fn body(at: String, reason: impl Into<String>) -> Self {
+        Self { error: Error::invalid("body", reason), code: None, at: Some(at) }
     }
 }
 
@@ -162,14 +169,16 @@ impl Service {
         }))
     }
 
-    fn refuse(self, Refusal { error, code }: &Refusal) -> Response {
+    fn refuse(self, Refusal { error, code, at }: &Refusal) -> Response {
         if let Error::Internal { detail } = error {
             tracing::error!(%detail, "internal error");
         }
-        let status = edge::status(error);
-        let message = self.text(error);
+        // Monitoring does not tell missing from forbidden.
+        let hidden = self == Self::Monitoring && matches!(error, Error::NotFound { .. });
+        let status = if hidden { StatusCode::FORBIDDEN } else { edge::status(error) };
+        let message = self.text(error, at.as_deref());
         // `/data-ingest` alone documents a flat `{statusCode,message,error}`.
-        let body = if self == Self::Ingest && matches!(status.as_u16(), 400 | 401 | 413) {
+        let body = if self == Self::Ingest {
             json!({ "statusCode": status.as_u16(), "message": message, "error": status.canonical_reason().unwrap_or("Error") })
         } else {
             json!({ "errorMessage": message, "errorCode": code.unwrap_or_else(|| self.code(error)) })
@@ -196,9 +205,10 @@ impl Service {
         match error {
             Error::Unauthenticated { .. } => codes.unauthorized,
             Error::Forbidden(_) => codes.forbidden,
+            Error::NotFound { .. } if self == Self::Monitoring => codes.forbidden,
             Error::NotFound { .. } => codes.not_found,
             Error::Conflict { what: "connected_by", .. } => "DEVICE_CONNECTEDBY_CONFLICT",
-            Error::Conflict { what: "type", .. } if self == Self::Devices => "DEVICE_DEVICETYPE_IN_USE",
+            Error::Conflict { what: "thing_type", .. } if self == Self::Devices => "DEVICE_DEVICETYPE_IN_USE",
             Error::Conflict { .. } => codes.conflict,
             Error::Invalid { .. } | Error::TooLarge { .. } => codes.invalid,
             Error::TooMany { .. } => "TOO_MANY_REQUESTS",
@@ -207,7 +217,24 @@ impl Service {
         }
     }
 
-    fn text(self, error: &Error) -> String {
+    /// The core's name of a field as this platform's clients know it.
+    fn field(self, name: &str) -> String {
+        match (self, name) {
+            (Self::Notifications, "recipients") => "notificationRecipient".to_owned(),
+            (Self::Notifications, "topic") => "notificationTopic".to_owned(),
+            (Self::Notifications, "payload") => "notificationPayload".to_owned(),
+            (Self::Notifications, "debounce") => "debounceDuration".to_owned(),
+            (Self::Notifications, "events") => "deviceEvent".to_owned(),
+            (Self::Notifications, "rule") => "ruleId".to_owned(),
+            (_, "selector") => "deviceFilter".to_owned(),
+            (_, "thing") => "deviceId".to_owned(),
+            (_, "thing_type") => "deviceTypeId".to_owned(),
+            (_, "title") => "name".to_owned(),
+            (_, name) => camel(name),
+        }
+    }
+
+    fn text(self, error: &Error, at: Option<&str>) -> String {
         match error {
             Error::Unauthenticated { .. } => match self {
                 Self::Identity | Self::Applications => "Authorization missing in the header, or not valid",
@@ -220,20 +247,41 @@ impl Service {
             }
             Error::NotFound { .. } => match self {
                 Self::Identity | Self::Applications => "Resource could not be found or access to resource is not allowed",
+                Self::Monitoring => "User not allowed to access or resource not found.",
                 Self::Series | Self::Aggregated => "device does not exist or does not belong to the authenticated tenant",
                 _ => "Resource not found.",
             }
             .to_owned(),
-            Error::Invalid { field, reason } => match self {
-                Self::Devices | Self::Monitoring | Self::State | Self::Certificates | Self::Diagnostics => {
-                    format!("Validation of '{field}' failed: {reason}.")
+            Error::Invalid { field, reason } => {
+                let name = at.map_or_else(|| self.field(field), str::to_owned);
+                match self {
+                    Self::Devices | Self::Monitoring | Self::State | Self::Certificates | Self::Diagnostics => {
+                        format!("Validation of '{name}' failed: {reason}.")
+                    }
+                    _ => format!("{name}: {reason}"),
                 }
-                _ => format!("{field}: {reason}"),
-            },
+            }
             Error::Internal { .. } => "Internal Server Error".to_owned(),
             other => other.to_string(),
         }
     }
+}
+
+/// `snake_case` as `camelCase`.
+fn camel(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut up = false;
+    for c in name.chars() {
+        match c {
+            '_' => up = true,
+            c if up => {
+                out.extend(c.to_uppercase());
+                up = false;
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -261,8 +309,9 @@ mod tests {
             (S::Audit, Error::Forbidden(Denial::Rule("no")), 403, "FORBIDDEN"),
             (S::Devices, Error::Unauthenticated { reason: "no" }, 401, "ID_UNAUTHORIZED"),
             (S::Devices, Error::not_found("thing"), 404, "DEVICE_RESOURCE_NOT_FOUND"),
-            (S::Devices, Error::conflict("type", "is used"), 409, "DEVICE_DEVICETYPE_IN_USE"),
+            (S::Devices, Error::conflict("thing_type", "is used"), 409, "DEVICE_DEVICETYPE_IN_USE"),
             (S::Devices, Error::conflict("connected_by", "is unknown"), 409, "DEVICE_CONNECTEDBY_CONFLICT"),
+            (S::Monitoring, Error::not_found("thing"), 403, "DEVICE_FORBIDDEN_OR_NOT_FOUND"),
             (S::State, Error::not_found("thing"), 404, "DEVICESTATE_RESOURCE_NOT_FOUND"),
             (S::Certificates, Error::conflict("certificate", "is used"), 409, "DEVICECERT_CERT_DUPLICATE"),
             (S::Series, Error::invalid("path", "is missing"), 400, "TIMESERIES_BADREQUEST"),
@@ -277,6 +326,17 @@ mod tests {
             assert_eq!((got, body["errorCode"].as_str()), (status, Some(code)), "{service:?}");
             assert!(body["errorMessage"].as_str().is_some_and(|text| !text.is_empty() && !text.contains("secret")));
         }
+    }
+
+    #[tokio::test]
+    async fn fields_bear_the_platforms_names() {
+        let (_, body) = seen(Service::Devices, Error::invalid("communication_interval", "is too long")).await;
+        assert_eq!(body["errorMessage"], "Validation of 'communicationInterval' failed: is too long.");
+        let (_, body) = seen(Service::Notifications, Error::invalid("recipients", "are too many")).await;
+        assert_eq!(body["errorMessage"], "notificationRecipient: are too many");
+        let response = Service::Devices.refuse(&Refusal::body("info.name".to_owned(), "is missing"));
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains("'info.name'"));
     }
 
     #[tokio::test]

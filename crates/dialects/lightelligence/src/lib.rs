@@ -6,16 +6,23 @@
 //! refusals with each service's own codes. What the platform's texts leave open is decided in `docs/dialects/lightelligence.md`.
 
 mod asking;
+mod cors;
 mod devices;
 mod error;
+mod filter;
 mod notifications;
 mod query;
 mod reply;
 mod tenancy;
+mod topics;
+mod wire;
 
 use axum::Router;
 use identity::{Identity, TokenProfile};
+use rules::Rules;
 use things::Things;
+
+pub use topics::TOPICS;
 
 /// What the dialect works with.
 #[derive(Clone)]
@@ -24,6 +31,8 @@ pub struct App {
     pub identity: Identity,
     /// Things and what they say.
     pub things: Things,
+    /// Rules and notifications.
+    pub rules: Rules,
     /// How the tokens of the realm `olt` look.
     pub realm: &'static TokenProfile,
 }
@@ -36,5 +45,6 @@ impl std::fmt::Debug for App {
 
 /// Every operation below `/v1`.
 pub fn router(app: App) -> Router {
-    Router::new().merge(tenancy::router()).merge(devices::router()).merge(notifications::router()).with_state(app)
+    let all = Router::new().merge(tenancy::router()).merge(devices::router()).merge(notifications::router());
+    all.route_layer(axum::middleware::from_fn(cors::cors)).with_state(app)
 }

@@ -72,6 +72,6 @@ mod tests {
         assert_eq!(query.list(&["b"]), Ok(vec!["x", "y", "z", "w"]));
         assert_eq!(query.list(&["e", "f"]), Ok(vec!["q"]));
         assert!(query.has(&["z", "a"]) && !query.has(&["c"]));
-        assert!(Query::parse(&"x=1,".repeat(1).replace("1,", &"1,".repeat(1_001))).list(&["x"]).is_err());
+        assert!(Query::parse(&format!("x={}", "1,".repeat(1_001))).list(&["x"]).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use model::{Error, Result};
+use model::{Error, Result, Slice};
 use serde::Serialize;
 use serde_json::json;
 
@@ -46,6 +46,11 @@ impl Paging {
         // So far that no list reaches it, and offsets stay within i64.
         const LAST: u64 = 1 << 40;
         Ok(Self { page: number("page", 0, 0, LAST)?, size: number("pageSize", Self::DEFAULT.min(most), least, most)? })
+    }
+
+    /// The same for a verb that reads by position.
+    pub(crate) fn slice(self) -> Result<Slice> {
+        Slice::of_page(self.page, u32::try_from(self.size).unwrap_or(u32::MAX))
     }
 
     /// How many rows come before the page.

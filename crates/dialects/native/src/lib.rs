@@ -22,6 +22,7 @@ use identity::Identity;
 use jiff::Timestamp;
 use model::{Caller, TenantId};
 use notify::Notify;
+use rules::Rules;
 use things::Things;
 
 pub use docs::ApiDoc;
@@ -40,6 +41,8 @@ pub struct App {
     pub things: Things,
     /// The outbox.
     pub notify: Notify,
+    /// Rules, alerts and notifications.
+    pub rules: Rules,
     /// Limits and facts.
     pub options: Options,
     /// Applies a provisioning file (TOML text) for an operator.

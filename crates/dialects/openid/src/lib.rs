@@ -27,5 +27,9 @@ pub struct App {
 
 /// Every route of the provider and its pages.
 pub fn router(app: App) -> Router {
-    Router::new().merge(provider::router(&app, &realms::PLAIN)).merge(provider::router(&app, &realms::OLT)).merge(pages::router(&app)).merge(frames::router(&app))
+    Router::new()
+        .merge(provider::router(&app, &realms::PLAIN))
+        .merge(provider::router(&app, &realms::OLT))
+        .merge(pages::router(&app))
+        .merge(frames::router(&app))
 }

@@ -67,11 +67,18 @@ pub struct File {
     store: Store,
     journal: Journal,
     smtp: Option<SmtpTable>,
+    webhooks: Webhooks,
     dialects: Dialects,
     listener: Vec<ListenerTable>,
     registration: Registration,
     log: Log,
     tls: Tls,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Webhooks {
+    private_addresses: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -139,6 +146,13 @@ struct SmtpTable {
 #[serde(deny_unknown_fields, default)]
 struct Dialects {
     flashlex: Flashlex,
+    lightelligence: Lightelligence,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Lightelligence {
+    hosts: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -230,6 +244,7 @@ impl File {
             Some(Mqtt::Table(table)) => table.apply(config),
         }
         set_some(&mut config.smtp, self.smtp.map(|smtp| Smtp { url: smtp.url, from: smtp.from }));
+        set(&mut config.private_webhooks, self.webhooks.private_addresses);
         let (flashlex, into) = (self.dialects.flashlex, &mut config.flashlex);
         set(&mut into.enabled, flashlex.enabled);
         into.hosts = flashlex.hosts;
@@ -237,6 +252,7 @@ impl File {
         set_some(&mut into.mqtts_port, flashlex.mqtts_port);
         set_some(&mut into.sdk, flashlex.sdk.map(path));
         set(&mut into.return_private_key, flashlex.return_private_key);
+        config.lightelligence_hosts = self.dialects.lightelligence.hosts;
         config.listeners = self.listener.into_iter().filter_map(|l| l.bind.0.map(|bind| Listener { bind, dialect: l.dialect })).collect();
         set(&mut config.found_tenants, self.registration.found_tenants);
         if self.registration.enabled {

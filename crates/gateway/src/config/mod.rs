@@ -59,8 +59,12 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Where mail goes out; absent: it waits in the outbox.
     pub smtp: Option<Smtp>,
+    /// May web hooks go to private addresses (loopback, the local network)?
+    pub private_webhooks: bool,
     /// The FlashLex dialect.
     pub flashlex: FlashlexConfig,
+    /// Host names that are the Lightelligence dialect's own.
+    pub lightelligence_hosts: Vec<String>,
     /// Further HTTP listeners, each for one dialect.
     pub listeners: Vec<Listener>,
     /// May people register themselves, and on what plan?
@@ -139,6 +143,8 @@ pub enum Dialect {
     Flashlex,
     /// Open IoT Service Platform.
     OpenIot,
+    /// OSRAM Lightelligence, with its realm of the OpenID provider.
+    Lightelligence,
 }
 
 /// Logs.
@@ -222,6 +228,7 @@ impl Config {
             max_payload: 128 << 10,
             trusted_proxies: Vec::new(),
             smtp: None,
+            private_webhooks: false,
             flashlex: FlashlexConfig {
                 enabled: true,
                 hosts: Vec::new(),
@@ -230,6 +237,7 @@ impl Config {
                 sdk: None,
                 return_private_key: true,
             },
+            lightelligence_hosts: Vec::new(),
             listeners: Vec::new(),
             registration: None,
             found_tenants: true,

@@ -51,6 +51,8 @@ fn every_key_is_read() {
         [smtp]
         url = "smtp://u:p@mail:25"
         from = "Heliograph <h@example.com>"
+        [webhooks]
+        private_addresses = true
         [dialects.flashlex]
         enabled = false
         hosts = ["api.flashlex.com"]
@@ -58,6 +60,8 @@ fn every_key_is_read() {
         mqtts_port = 8884
         sdk = "sdk.zip"
         return_private_key = false
+        [dialects.lightelligence]
+        hosts = ["api.lightelligence.io", "id.lightelligence.io"]
         [[listener]]
         bind = "127.0.0.1:4001"
         dialect = "flashlex"
@@ -89,12 +93,13 @@ fn every_key_is_read() {
     assert_eq!((m.max_session_expiry, m.max_subscriptions, m.max_connections), (8, 9, 10));
     assert_eq!(c.flashlex.hosts, ["api.flashlex.com"]);
     assert_eq!((c.flashlex.enabled, c.flashlex.return_private_key, c.flashlex.mqtts_port), (false, false, Some(8884)));
+    assert_eq!(c.lightelligence_hosts, ["api.lightelligence.io", "id.lightelligence.io"]);
     assert_eq!(c.listeners, [Listener { bind: "127.0.0.1:4001".into(), dialect: Dialect::Flashlex }]);
     assert_eq!(c.registration, Some(PlanName::Sapphire));
     assert_eq!(c.log, LogConfig { json: true, level: "debug".into() });
     assert_eq!(c.tls, Some((PathBuf::from("/c.pem"), beside.join("k.pem"))));
     assert_eq!(c.tls_names, ["gw.lan"]);
-    assert!(c.smtp.is_some() && c.store_url.is_some());
+    assert!(c.smtp.is_some() && c.store_url.is_some() && c.private_webhooks);
     let printed = format!("{c:?}");
     assert!(!printed.contains("u:p@"), "a URL's password must not be printed: {printed}");
 }

@@ -63,6 +63,8 @@ impl MqttHost {
     /// A host over these parts; `anonymous` is the tenant of clients without credentials, if they are let in.
     #[must_use]
     pub fn new(house: House, topics: Topics, durability: Durability, max_payload: usize, anonymous: Option<TenantId>) -> Self {
+        // Values and events are told from plain messages by their topics, also when they are read later.
+        house.things.know_topics(topics.clone());
         Self { house, topics, durability, max_payload, anonymous, endings: AtomicU64::new(0) }
     }
 
@@ -92,7 +94,7 @@ impl MqttHost {
         const NOBODY: ThingId = ThingId(Uuid::nil());
         match &context.kind {
             Kind::Thing { thing, .. } => match self.topics.publish(thing, topic) {
-                Some(Publish::Message | Publish::Test) => Ok((thing.id, Direction::Inbound)),
+                Some(Publish::Message | Publish::Test | Publish::Values | Publish::Event) => Ok((thing.id, Direction::Inbound)),
                 Some(Publish::Local) => Ok((NOBODY, Direction::Inbound)),
                 None => Err(Reason::NotAuthorized),
             },
@@ -148,6 +150,9 @@ impl Host for MqttHost {
             Kind::Member | Kind::Anonymous => None,
         };
         let (tenant, principal) = (caller.tenant, caller.principal.clone());
+        if let Some(thing) = thing {
+            self.house.things.note(tenant, thing, "Device connected");
+        }
         tracing::debug!(client = request.client_id, principal = principal.label(), secure = request.secure, "MQTT client connected");
         Ok(Peer { tenant, thing, principal, certificate, expires, context: Arc::new(context) as Arc<dyn Any + Send + Sync> })
     }
@@ -206,6 +211,12 @@ impl Host for MqttHost {
         let Kind::Thing { thing, .. } = &context(peer)?.kind else { return None };
         let message = self.house.things.to_message(record);
         self.topics.outgoing(Form(form), thing, &message).map(|(topic, payload)| (topic, payload.into()))
+    }
+
+    fn ended(&self, peer: &Peer, _: mqtt::Ended) {
+        if let Some(thing) = peer.thing {
+            self.house.things.note(peer.tenant, thing, "Device disconnected");
+        }
     }
 
     async fn save_session(&self, tenant: TenantId, session: &SavedSession) -> Result<(), Reason> {

@@ -493,9 +493,12 @@ where
         for sub in &self.flow.subs {
             let Some(inbox) = sub.inbox else { continue };
             let ids = (sub.identifier != 0).then_some(sub.identifier);
-            // Several filters may open one inbox: its records come once, as the first of them says.
+            // Several filters may open one inbox: its records come once, in whichever form of theirs fits.
             match wanted.iter_mut().find(|(source, ..)| matches!(source, Source::Thing(open) if open.id == inbox.id)) {
-                Some((_, qos, known)) => {
+                Some((source, qos, known)) => {
+                    if let Source::Thing(open) = source {
+                        open.form |= inbox.form;
+                    }
                     *qos = (*qos).max(sub.options.qos());
                     known.extend(ids);
                 }

@@ -149,7 +149,54 @@ async fn a_certificate_remembered_during_its_revocation_is_not_remembered_after(
     assert!(unknown(&house.things.recognise_certificate(&der).await));
 }
 
+async fn an_inactive_certificate_may_come_back(house: House) {
+    let owner = house.tenant("acme", PlanName::Unlimited).await;
+    let (one, other) = (house.thing(&owner, "dev-1").await, house.thing(&owner, "dev-2").await);
+    let (foreign, _dir) = elsewhere(&house.clock).await;
+    let pem = foreign.issue_certificate(KeyKind::EcdsaP256).await.unwrap().certificate_pem;
+    let der = der(&pem);
+    let things = &house.things;
+    let revoked = things.add_certificate(&owner, "dev-1", &pem, CertificateStatus::Revoked).await;
+    assert!(matches!(revoked, Err(Error::Invalid { field: "status", .. })));
+    let made = things.add_certificate(&owner, "dev-1", &pem, CertificateStatus::Inactive).await.unwrap();
+    assert_eq!((made.thing, made.status), (one.id, CertificateStatus::Inactive));
+    assert!(unknown(&things.recognise_certificate(&der).await));
+    for handle in ["dev-1", "dev-2"] {
+        let again = things.add_certificate(&owner, handle, &pem, CertificateStatus::Active).await;
+        assert!(matches!(again, Err(Error::Conflict { what: "certificate", .. })), "{handle}");
+    }
+    let fingerprint = &made.fingerprint;
+    assert!(matches!(
+        things.set_certificate_status(&owner, &other.key, fingerprint, CertificateStatus::Active).await,
+        Err(Error::NotFound { .. })
+    ));
+    let stranger = house.tenant("umbrella", PlanName::Amber).await;
+    assert!(things.set_certificate_status(&stranger, "dev-1", fingerprint, CertificateStatus::Active).await.is_err());
+    assert!(things.delete_certificate(&stranger, "dev-1", fingerprint).await.is_err());
+
+    things.set_certificate_status(&owner, "dev-1", fingerprint, CertificateStatus::Active).await.unwrap();
+    assert_eq!(things.recognise_certificate(&der).await.unwrap().1.id, one.id);
+    let mut ended = things.ended();
+    things.set_certificate_status(&owner, "dev-1", fingerprint, CertificateStatus::Inactive).await.unwrap();
+    assert_eq!(ended.try_recv().unwrap(), Ended::Certificate(fingerprint.clone()));
+    assert!(unknown(&things.recognise_certificate(&der).await));
+    things.set_certificate_status(&owner, "dev-1", fingerprint, CertificateStatus::Active).await.unwrap();
+    assert!(things.recognise_certificate(&der).await.is_ok());
+    let gone = things.set_certificate_status(&owner, "dev-1", fingerprint, CertificateStatus::Revoked).await.unwrap();
+    assert_eq!(gone.status, CertificateStatus::Revoked);
+    for status in [CertificateStatus::Active, CertificateStatus::Inactive] {
+        let back = things.set_certificate_status(&owner, "dev-1", fingerprint, status).await;
+        assert!(matches!(back, Err(Error::Conflict { what: "certificate", .. })), "revoked is revoked");
+    }
+    while ended.try_recv().is_ok() {}
+    things.delete_certificate(&owner, "dev-1", fingerprint).await.unwrap();
+    assert_eq!(ended.try_recv().unwrap(), Ended::Certificate(fingerprint.clone()));
+    assert!(things.certificates(&owner, "dev-1").await.unwrap().is_empty());
+    assert!(matches!(things.delete_certificate(&owner, "dev-1", fingerprint).await, Err(Error::NotFound { .. })));
+}
+
 both! {
+    an_inactive_certificate_may_come_back
     an_issued_certificate_is_recognised
     validity_is_the_clocks_affair
     a_foreign_certificate_is_as_good

@@ -6,6 +6,8 @@ mod house;
 
 mod catalogue;
 mod certificates;
+mod devices;
 mod messages;
+mod projection;
 mod quota;
 mod remains;

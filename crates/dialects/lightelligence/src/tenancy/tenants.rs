@@ -95,9 +95,7 @@ async fn role_names(State(app): State<App>, caller: Asking, Path(tenant): Path<S
     wire::own_tenant(&caller, &tenant)?;
     let (paging, span) = wire::paging(&query)?;
     let all = app.identity.role_names(&caller, span).await?;
-    let row = |r: &TenantRole| {
-        json!({ "id": r.id, "name": r.name, "description": r.description, "createdAt": r.created, "updatedAt": r.updated })
-    };
+    let row = |r: &TenantRole| json!({ "id": r.id, "name": r.name, "description": r.description, "createdAt": r.created, "updatedAt": r.updated });
     Ok(list(paging, all.total, all.items.iter().map(row).collect::<Vec<_>>()))
 }
 

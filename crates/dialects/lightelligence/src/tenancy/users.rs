@@ -92,12 +92,7 @@ struct Answered {
     status: String,
 }
 
-async fn answer_invite(
-    State(app): State<App>,
-    caller: Asking,
-    Path((user, invite)): Path<(String, String)>,
-    payload: Payload,
-) -> Answer {
+async fn answer_invite(State(app): State<App>, caller: Asking, Path((user, invite)): Path<(String, String)>, payload: Payload) -> Answer {
     oneself(&caller, &user)?;
     let id = wire::id("inviteId", &invite)?;
     let body: Answered = wire::object(payload)?;

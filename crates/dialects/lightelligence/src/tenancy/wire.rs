@@ -68,7 +68,9 @@ pub(super) fn ids(field: &'static str, all: &[Reference]) -> Result<Vec<Uuid>> {
 }
 
 /// For a field that may be absent (`None`), null (`Some(None)`) or there.
-pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Option<Option<T>>, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
@@ -98,7 +100,9 @@ mod tests {
     fn ids_have_one_form() {
         let good = "0190a0b0-1234-7abc-8def-0123456789ab";
         assert!(id::<Uuid>("id", good).is_ok());
-        for bad in ["", "x", "{0190a0b0-1234-7abc-8def-0123456789ab}", "0190a0b012347abc8def0123456789ab", "urn:uuid:0190a0b0-1234-7abc-8def-0"] {
+        for bad in
+            ["", "x", "{0190a0b0-1234-7abc-8def-0123456789ab}", "0190a0b012347abc8def0123456789ab", "urn:uuid:0190a0b0-1234-7abc-8def-0"]
+        {
             assert!(id::<Uuid>("id", bad).is_err(), "{bad:?}");
         }
     }

@@ -182,7 +182,7 @@ words! {
     /// Has a thing been heard of?
     ThingStatusWord as "ThingStatus" = [ThingStatus::Created, ThingStatus::Verified].map(word);
     /// May a certificate be used?
-    CertificateStatusWord as "CertificateStatus" = [CertificateStatus::Active, CertificateStatus::Revoked].map(word);
+    CertificateStatusWord as "CertificateStatus" = [CertificateStatus::Active, CertificateStatus::Inactive, CertificateStatus::Revoked].map(word);
     /// A signature algorithm.
     AlgorithmWord as "Algorithm" = [identity::Algorithm::Rs256, identity::Algorithm::EdDsa, identity::Algorithm::Hs512].map(|a| a.name());
 }

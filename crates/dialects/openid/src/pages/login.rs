@@ -74,6 +74,9 @@ async fn log_in(State(app): State<App>, origin: Origin, headers: HeaderMap, payl
         Ok(LoginStep::Code(half)) => half_way(&app, "/console/login/code", next, &half),
         Ok(LoginStep::Enrol(half)) => half_way(&app, "/console/login/enrol", next, &half),
         Err(refused) => {
+            // What no address can be gets the answer of a wrong one.
+            let refused =
+                if matches!(refused, model::Error::Invalid { .. }) { model::Error::Unauthenticated { reason: "" } } else { refused };
             let (status, text, after) = told(&refused, "That e-mail address and password do not fit together.");
             later(page(status, &LoginPage { next, email, factor, problem: Some(&text) }), after)
         }

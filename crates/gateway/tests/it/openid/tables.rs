@@ -37,7 +37,13 @@ fn asks() -> Vec<Ask> {
         grant(
             "urn:ietf:params:oauth:grant-type:token-exchange",
             &["client_id", "subject_token", "subject_token_type"],
-            &[("subject_token", "x"), ("subject_token_type", ACCESS), ("actor_token", "x"), ("actor_token_type", ACCESS), ("scope", "openid")],
+            &[
+                ("subject_token", "x"),
+                ("subject_token_type", ACCESS),
+                ("actor_token", "x"),
+                ("actor_token_type", ACCESS),
+                ("scope", "openid"),
+            ],
         ),
         grant("id_token", &["client_id", "id_token"], &[("id_token", "x")]),
         ask("introspection_endpoint", &["client_id", "client_secret", "token"], &[("token", "x"), ("token_type_hint", "access_token")]),
@@ -136,7 +142,8 @@ async fn every_parameter_missing_repeated_too_long_or_not_utf8() {
         let partner = http.bearer(initial["token"].as_str().unwrap());
         let register = path_of(&document, "registration_endpoint");
         for body in ["", "[]", "{", "\"x\"", "\u{0}"] {
-            let answer = partner.send(Method::POST, &register, &[("content-type", "application/json")], Some(body.as_bytes().to_vec())).await;
+            let answer =
+                partner.send(Method::POST, &register, &[("content-type", "application/json")], Some(body.as_bytes().to_vec())).await;
             assert_eq!((answer.status, answer.json()["error"].as_str()), (400, Some("invalid_client_metadata")), "{body}: {answer}");
         }
         let answer = partner.send(Method::POST, &register, &[], Some(vec![0xff; 10])).await;
