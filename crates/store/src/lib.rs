@@ -23,6 +23,7 @@ mod mqtt_sessions;
 mod oauth;
 mod oauth_device;
 mod outbox;
+mod queues;
 mod registrations;
 mod revocations;
 mod settings;
@@ -72,6 +73,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         oauth::sql::ALL,
         oauth_device::sql::ALL,
         outbox::sql::ALL,
+        queues::sql::ALL,
         registrations::sql::ALL,
         revocations::sql::ALL,
         settings::sql::ALL,

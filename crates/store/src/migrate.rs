@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0005_oauth_device.sql"),
         include_str!("../migrations/postgres/0005_oauth_device.sql"),
     ),
+    (11, "queues", include_str!("../migrations/sqlite/0011_queues.sql"), include_str!("../migrations/postgres/0011_queues.sql")),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {

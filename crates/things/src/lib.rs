@@ -10,12 +10,14 @@ mod calls;
 mod catalogue;
 mod certificates;
 mod counters;
+mod durability;
 mod groups;
 mod live;
 mod messages;
 mod period;
 mod positions;
 mod profiles;
+mod queue;
 mod topics;
 mod types;
 
@@ -32,11 +34,15 @@ use store::Db;
 use tokio::sync::broadcast;
 
 pub use calls::{ApiUsage, Counted, daily_calls};
+pub use journal::{Durability, NORMAL_PRIORITY, TOP_PRIORITY};
+
+pub use durability::{durability_name, durability_named};
 pub use groups::{Group, GroupDraft};
 pub use live::LiveMessages;
 pub use messages::idempotency;
 pub use positions::{KNOT, Position, moment, number, position};
 pub use profiles::{Profile, check_profile};
+pub use queue::{DeadLetter, Queued, Router};
 pub use topics::{Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
 pub use types::{
     Credentials, Ended, Incoming, Lagged, MessageFilter, NewThing, Options, Outgoing, Provisioned, Sent, ThingChange, ThingFilter,
@@ -76,6 +82,7 @@ struct Inner {
     /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
     gone: RwLock<HashMap<ThingId, Timestamp>>,
     ended: broadcast::Sender<Ended>,
+    router: std::sync::OnceLock<Arc<dyn Router>>,
 }
 
 impl std::fmt::Debug for Things {
@@ -100,6 +107,7 @@ impl Things {
             certificates,
             gone: RwLock::default(),
             ended: broadcast::channel(4096).0,
+            router: std::sync::OnceLock::new(),
         };
         let things = Self { inner: Arc::new(inner) };
         things.open_ledger().await?;
@@ -155,6 +163,21 @@ impl Things {
         }
     }
 
+    /// A thing's key and name, from memory as [`Things::thing_named`]. Looks through all of the tenant's, so remember the answer.
+    #[must_use]
+    pub fn called(&self, tenant: TenantId, thing: ThingId) -> Option<(String, String)> {
+        let state = self.known_state(tenant)?;
+        let names = state.names.read();
+        let names = names.as_ref()?;
+        let of = |map: &HashMap<Box<str>, ThingId>| map.iter().find(|(_, id)| **id == thing).map(|(text, _)| text.to_string());
+        Some((of(&names.keys)?, of(&names.ids)?))
+    }
+
+    /// Tells who hears messages that do not come over MQTT; once, before the first of them.
+    pub fn set_router(&self, router: Arc<dyn Router>) {
+        let _ = self.inner.router.set(router);
+    }
+
     /// Credentials and things that come to their end, from now on. A receiver that lags has missed some and must check all it holds.
     #[must_use]
     pub fn ended(&self) -> broadcast::Receiver<Ended> {
@@ -201,7 +224,8 @@ impl Things {
             for tenant in &tenants {
                 keep.insert(tenant.id, tenant.plan.plan().retention);
                 if self.known_state(tenant.id).is_some() {
-                    self.state_of(&mut tx, tenant).await?;
+                    let state = self.state_of(&mut tx, tenant).await?;
+                    state.set_durability(tx.durability(tenant.id).await?.as_deref().and_then(durability_named));
                 }
             }
             if !more {

@@ -7,5 +7,6 @@ mod house;
 mod catalogue;
 mod certificates;
 mod messages;
+mod queue;
 mod quota;
 mod remains;
