@@ -239,7 +239,7 @@ async fn web_socket(
         Err(refusal) => return *refusal,
     };
     let address = origin.address.map_or(address, |ip| SocketAddr::new(ip, address.port()));
-    let meta = StreamMeta { address: Some(address), certificate: None, token, secure: origin.secure };
+    let meta = StreamMeta { address: Some(address), certificate: None, token, secure: origin.secure, durability: None };
     tokio::spawn(async move {
         match upgrade.stream().await {
             Ok(stream) => broker.serve(stream, meta).await,

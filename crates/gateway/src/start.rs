@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::data::{Layout, Lock};
-use crate::host::{MqttHost, follow};
+use crate::host::{Heralds, MqttHost, follow};
 use crate::operator::Operators;
 use crate::site::Site;
 use crate::{Config, House, Problem, certificate, maintain, provision};
@@ -113,6 +113,7 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     let limits = config.mqtt_limits.clone();
     let broker = Broker::new(Arc::new(host), house.journal.clone(), config.clock.clone(), limits).await;
 
+    house.things.set_router(Arc::new(Heralds(broker.clone())));
     let operators = Operators::open(house.clone())?;
     let certificate = certificate::Server::open(&house, &config, &ready).await?;
     let flashlex = flashlex_options(&config, &ready);
@@ -152,10 +153,16 @@ pub async fn start(config: Config) -> Result<Running, Problem> {
     }
     let limits = Limits { connections: config.mqtt_limits.max_connections, ..limits };
     if let Some(listener) = bound.mqtt {
-        listeners.spawn(listen_mqtt(listener, None, broker.clone(), limits, stop_listening.clone()));
+        listeners.spawn(listen_mqtt(listener, None, (broker.clone(), config.mqtt_durability), limits, stop_listening.clone()));
     }
     if let Some(listener) = bound.mqtts {
-        listeners.spawn(listen_mqtt(listener, Some(certificate.tls()?), broker.clone(), limits, stop_listening.clone()));
+        listeners.spawn(listen_mqtt(
+            listener,
+            Some(certificate.tls()?),
+            (broker.clone(), config.mqtts_durability),
+            limits,
+            stop_listening.clone(),
+        ));
     }
     ready.ca = std::path::absolute(&ready.ca).unwrap_or(ready.ca);
     let mut text = serde_json::to_vec_pretty(&ready).map_err(Problem::failed)?;
@@ -197,7 +204,7 @@ fn flashlex_options(config: &Config, ready: &Ready) -> flashlex::Options {
 async fn listen_mqtt(
     listener: TcpListener,
     tls: Option<TlsReload>,
-    broker: Arc<Broker<MqttHost>>,
+    (broker, durability): (Arc<Broker<MqttHost>>, Option<journal::Durability>),
     limits: Limits,
     stop: CancellationToken,
 ) {
@@ -211,7 +218,7 @@ async fn listen_mqtt(
     edge::listen(listener, tls, limits, stop, move |connection: Connection| {
         let broker = broker.clone();
         let secure = connection.stream.is_secure();
-        let meta = StreamMeta { address: Some(connection.address), certificate: connection.certificate, token: None, secure };
+        let meta = StreamMeta { address: Some(connection.address), certificate: connection.certificate, token: None, secure, durability };
         async move {
             match connection.stream {
                 edge::Stream::Plain(stream) => broker.serve(stream, meta).await,

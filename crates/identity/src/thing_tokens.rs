@@ -1,7 +1,7 @@
 //! Tokens that things sign themselves.
 
 use jsonwebtoken::DecodingKey;
-use model::{Caller, Principal, RequestId, Result, ThingId};
+use model::{Caller, Principal, RequestId, Result, ThingId, Timestamp};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -16,6 +16,11 @@ impl Identity {
     /// active certificates; `kid` is `handle` (thing key or id), `iss` is `urn:thing:{handle}`, `aud` `urn:flashlex:{handle}`;
     /// `exp` is required; the thing's clock may be 60 s off.
     pub async fn verify_thing_token(&self, handle: &str, token: &str) -> Result<Caller> {
+        Ok(self.verify_thing_token_until(handle, token).await?.0)
+    }
+
+    /// The same, and when the certificate ends whose key signed it: a session that rests on the token ends then, whatever it says.
+    pub async fn verify_thing_token_until(&self, handle: &str, token: &str) -> Result<(Caller, Option<Timestamp>)> {
         #[derive(Deserialize)]
         struct ThingClaims {
             iss: String,
@@ -39,7 +44,7 @@ impl Identity {
             things.extend(tx.thing_credential(id).await?);
         }
         for thing in things {
-            for pem in tx.thing_public_keys(thing.tenant, thing.thing, self.clock().now()).await? {
+            for (pem, not_after) in tx.thing_public_keys(thing.tenant, thing.thing, self.clock().now()).await? {
                 // A certificate of another kind of key does not sign RS256.
                 let Ok(key) = DecodingKey::from_rsa_pem(pem.as_bytes()) else { continue };
                 let Ok(claims) = check_signature::<ThingClaims>(token, &key, Algorithm::Rs256) else { continue };
@@ -47,13 +52,14 @@ impl Identity {
                     return Err(INVALID);
                 }
                 self.check_times(claims.exp, claims.nbf, LEEWAY)?;
-                return Ok(Caller {
+                let caller = Caller {
                     tenant: thing.tenant,
                     principal: Principal::Thing(thing.thing),
                     permissions: thing_permissions(),
                     request: RequestId(Uuid::nil()),
                     address: None,
-                });
+                };
+                return Ok((caller, not_after));
             }
         }
         Err(INVALID)

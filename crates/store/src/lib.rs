@@ -26,6 +26,7 @@ mod oauth;
 mod oauth_device;
 mod oauth_more;
 mod outbox;
+mod queues;
 mod registrations;
 mod revocations;
 mod roles;
@@ -95,6 +96,7 @@ pub fn statements() -> Vec<(&'static str, &'static str)> {
         oauth_device::sql::ALL,
         oauth_more::sql::ALL,
         outbox::sql::ALL,
+        queues::sql::ALL,
         registrations::sql::ALL,
         revocations::sql::ALL,
         roles::sql::ALL,

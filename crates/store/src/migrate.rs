@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (8, "tenancy", include_str!("../migrations/sqlite/0008_tenancy.sql"), include_str!("../migrations/postgres/0008_tenancy.sql")),
     (9, "types", include_str!("../migrations/sqlite/0009_types.sql"), include_str!("../migrations/postgres/0009_types.sql")),
     (10, "rules", include_str!("../migrations/sqlite/0010_rules.sql"), include_str!("../migrations/postgres/0010_rules.sql")),
+    (11, "queues", include_str!("../migrations/sqlite/0011_queues.sql"), include_str!("../migrations/postgres/0011_queues.sql")),
 ];
 
 fn migrator(pick: impl Fn(&(i64, &'static str, &'static str, &'static str)) -> &'static str) -> Migrator {

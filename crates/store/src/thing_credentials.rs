@@ -9,7 +9,7 @@ use crate::error::Error;
 sql! {
     BY_ID = "select id, tenant, secret_hash from thing where id = $1";
     BY_KEY = "select id, tenant, secret_hash from thing where thing_key = $1 limit 32";
-    PUBLIC_KEYS = "select public_key from certificate where tenant = $1 and thing = $2 and status = 'active' \
+    PUBLIC_KEYS = "select public_key, not_after from certificate where tenant = $1 and thing = $2 and status = 'active' \
                    and not_before <= $3 and not_after >= $3 order by created desc limit 16";
 }
 
@@ -18,7 +18,7 @@ row! {
 }
 
 row! {
-    struct PublicKeyRow { public_key: String }
+    struct PublicKeyRow { public_key: String, not_after: i64 }
 }
 
 /// A thing and the hash of its shared secret.
@@ -49,9 +49,14 @@ impl Tx {
         Ok(fetch_all!(self, CredentialRow, sql::BY_KEY, key)?.into_iter().map(CredentialRow::model).collect())
     }
 
-    /// Public keys (SPKI PEM) of the thing's certificates that are active and valid at that moment, newest first.
-    pub async fn thing_public_keys(&mut self, tenant: TenantId, thing: ThingId, at: jiff::Timestamp) -> Result<Vec<String>, Error> {
+    /// Public keys (SPKI PEM) of the thing's certificates that are active and valid at that moment, newest first, and when each ends.
+    pub async fn thing_public_keys(
+        &mut self,
+        tenant: TenantId,
+        thing: ThingId,
+        at: jiff::Timestamp,
+    ) -> Result<Vec<(String, Option<jiff::Timestamp>)>, Error> {
         let rows = fetch_all!(self, PublicKeyRow, sql::PUBLIC_KEYS, tenant.uuid(), thing.uuid(), crate::db::micros(at))?;
-        Ok(rows.into_iter().map(|row| row.public_key).collect())
+        Ok(rows.into_iter().map(|row| (row.public_key, jiff::Timestamp::from_microsecond(row.not_after).ok())).collect())
     }
 }

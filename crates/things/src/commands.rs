@@ -4,6 +4,7 @@
 //! [`Command::read`] takes apart again, for a dialect whose devices expect another shape.
 
 use bytes::Bytes;
+use journal::NORMAL_PRIORITY;
 use model::{
     Caller, Direction, Error, Message, MessageId, Object, Permission, Permissions, Result, Selector, Slice, TenantId, ThingId, Value,
 };
@@ -161,7 +162,7 @@ impl Things {
             idempotency: None,
         };
         let gateway = known.twin.as_ref().and_then(|twin| twin.connected_by);
-        Ok(self.store_for(caller, incoming, gateway).await?.message.id)
+        Ok(self.store_for(caller, &known.thing, incoming, NORMAL_PRIORITY, gateway).await?.message.id)
     }
 }
 

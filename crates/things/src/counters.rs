@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use journal::{Record, Seq};
+use journal::{Durability, Record, Seq};
 use model::{Denial, Direction, Error, Plan, PlanName, Quota, QuotaKind, Result, Tenant, TenantId, ThingId};
 use parking_lot::{Mutex, RwLock};
 use store::UsageCount;
@@ -26,6 +26,8 @@ const KEEP_USAGE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 4
 #[derive(Debug)]
 pub(crate) struct TenantState {
     counters: Mutex<Counters>,
+    /// The tenant's own level.
+    durability: Mutex<Option<Durability>>,
     /// Thing names, once somebody needed them.
     pub(crate) names: RwLock<Option<Names>>,
     /// Held while names are read from the store, or changed there and here: else a load could miss a change.
@@ -83,9 +85,18 @@ impl TenantState {
     fn new(plan: Plan, since: Timestamp, period: Period, base: UsageCount, provisional: bool) -> Self {
         Self {
             counters: Mutex::new(Counters { plan, since, period, used: base, base, provisional }),
+            durability: Mutex::new(None),
             names: RwLock::new(None),
             names_change: tokio::sync::Mutex::new(()),
         }
+    }
+
+    pub(crate) fn durability(&self) -> Option<Durability> {
+        *self.durability.lock()
+    }
+
+    pub(crate) fn set_durability(&self, level: Option<Durability>) {
+        *self.durability.lock() = level;
     }
 
     /// One more message, if the plan allows it.
@@ -168,12 +179,15 @@ impl Things {
         }
         let period = Period::holding(tenant.plan_since, self.now());
         let base = tx.usage(tenant.id, period.start).await?;
+        let durability = tx.durability(tenant.id).await?.as_deref().and_then(crate::durability_named);
         let Some(state) = known else {
             let fresh = TenantState::new(plan, tenant.plan_since, period, base, false);
+            fresh.set_durability(durability);
             let mut tenants = self.inner.tenants.write();
             return Ok(Arc::clone(tenants.entry(tenant.id).or_insert_with(|| Arc::new(fresh))));
         };
         {
+            state.set_durability(durability);
             let mut counters = state.counters.lock();
             let mut used = base;
             if counters.provisional {

@@ -12,6 +12,7 @@ mod certificates;
 mod commands;
 mod counters;
 mod devices;
+mod durability;
 mod facts;
 mod groups;
 mod kinds;
@@ -21,6 +22,7 @@ mod period;
 mod positions;
 mod profiles;
 mod projection;
+mod queue;
 mod reports;
 mod schema;
 mod series;
@@ -43,6 +45,9 @@ use tokio::sync::broadcast;
 pub use calls::{ApiUsage, Counted, daily_calls};
 pub use commands::{Action, Command};
 pub use devices::{Device, DeviceChange, NewDevice};
+pub use journal::{Durability, NORMAL_PRIORITY, TOP_PRIORITY};
+
+pub use durability::{durability_name, durability_named};
 pub use groups::{Group, GroupDraft};
 pub use kinds::{NewType, TypeChange, TypeFilter};
 pub use live::LiveMessages;
@@ -50,6 +55,7 @@ pub use messages::idempotency;
 pub use positions::{KNOT, Position, moment, number, position};
 pub use profiles::{Profile, check_profile};
 pub use projection::{Heard, Reading, Reported};
+pub use queue::{DeadLetter, Queued, Router};
 pub use series::{Aggregate, Aggregation, Bucket, Frame, Point, PointValue};
 pub use subjects::{Known, Subject};
 pub use topics::{Channel, Form, Handle, Publish, Subscribed, Target, TopicMap, Topics, matches};
@@ -95,6 +101,7 @@ struct Inner {
     /// Deprovisioned of late, and when: nothing more is accepted for them, whoever still holds a connection.
     gone: RwLock<HashMap<ThingId, Timestamp>>,
     ended: broadcast::Sender<Ended>,
+    router: std::sync::OnceLock<Arc<dyn Router>>,
 }
 
 impl std::fmt::Debug for Things {
@@ -123,6 +130,7 @@ impl Things {
             topics: std::sync::OnceLock::new(),
             gone: RwLock::default(),
             ended: broadcast::channel(4096).0,
+            router: std::sync::OnceLock::new(),
         };
         let things = Self { inner: Arc::new(inner) };
         things.open_ledger().await?;
@@ -183,6 +191,21 @@ impl Things {
         let _ = self.inner.topics.set(topics);
     }
 
+    /// A thing's key and name, from memory as [`Things::thing_named`]. Looks through all of the tenant's, so remember the answer.
+    #[must_use]
+    pub fn called(&self, tenant: TenantId, thing: ThingId) -> Option<(String, String)> {
+        let state = self.known_state(tenant)?;
+        let names = state.names.read();
+        let names = names.as_ref()?;
+        let of = |map: &HashMap<Box<str>, ThingId>| map.iter().find(|(_, id)| **id == thing).map(|(text, _)| text.to_string());
+        Some((of(&names.keys)?, of(&names.ids)?))
+    }
+
+    /// Tells who hears messages that do not come over MQTT; once, before the first of them.
+    pub fn set_router(&self, router: Arc<dyn Router>) {
+        let _ = self.inner.router.set(router);
+    }
+
     /// Credentials and things that come to their end, from now on. A receiver that lags has missed some and must check all it holds.
     #[must_use]
     pub fn ended(&self) -> broadcast::Receiver<Ended> {
@@ -234,7 +257,8 @@ impl Things {
             for tenant in &tenants {
                 keep.insert(tenant.id, tenant.plan.plan().retention);
                 if self.known_state(tenant.id).is_some() {
-                    self.state_of(&mut tx, tenant).await?;
+                    let state = self.state_of(&mut tx, tenant).await?;
+                    state.set_durability(tx.durability(tenant.id).await?.as_deref().and_then(durability_named));
                 }
             }
             if !more {

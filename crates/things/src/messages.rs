@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use journal::{HistoryQuery, InboxId, NewMessage, Record, Seq, Ticket};
+use journal::{HistoryQuery, InboxId, NORMAL_PRIORITY, NewMessage, Record, Ticket};
 use model::{
-    Caller, Denial, Direction, Error, Message, MessageId, MessageStatus, Page, PageRequest, Permission, Principal, Result, TenantId,
+    Caller, Denial, Direction, Error, Message, MessageId, MessageStatus, Page, PageRequest, Permission, Principal, Result, TenantId, Thing,
     ThingId,
 };
 use smallvec::SmallVec;
@@ -167,12 +167,16 @@ impl Things {
             expires: None,
             idempotency: idempotency_key.map(|key| idempotency(caller.tenant, found.thing.id, Direction::Inbound, key)).transpose()?,
         };
-        Ok(self.store(caller, incoming).await?.message)
+        Ok(self.store(caller, &found.thing, incoming, NORMAL_PRIORITY).await?.message)
     }
 
     /// Sends a message to a thing: done once it is stored in the thing's inbox, where it stays until the thing acknowledges it or its
     /// time runs out. Permission: `message:write`.
     pub async fn send(&self, caller: &Caller, handle: &str, outgoing: Outgoing) -> Result<Sent> {
+        self.send_with(caller, handle, outgoing, NORMAL_PRIORITY).await
+    }
+
+    pub(crate) async fn send_with(&self, caller: &Caller, handle: &str, outgoing: Outgoing, priority: u8) -> Result<Sent> {
         let found = self.find(caller, handle, Permission::MessageWrite, false).await?;
         if outgoing.expires.is_some_and(|e| e <= self.now()) {
             return Err(Error::invalid("expires", "is in the past"));
@@ -190,29 +194,54 @@ impl Things {
             expires: outgoing.expires,
             idempotency: key.map(|key| idempotency(caller.tenant, thing, Direction::Outbound, key)).transpose()?,
         };
-        self.store(caller, incoming).await
+        self.store(caller, &found.thing, incoming, priority).await
     }
 
-    async fn store(&self, caller: &Caller, incoming: Incoming) -> Result<Sent> {
-        self.store_for(caller, incoming, None).await
+    async fn store(&self, caller: &Caller, thing: &Thing, incoming: Incoming, priority: u8) -> Result<Sent> {
+        self.store_for(caller, thing, incoming, priority, None).await
     }
 
     /// The same; an outbound message goes into the inbox of `gateway`, if one is given, instead of its thing's.
-    pub(crate) async fn store_for(&self, caller: &Caller, incoming: Incoming, gateway: Option<ThingId>) -> Result<Sent> {
+    pub(crate) async fn store_for(
+        &self,
+        caller: &Caller,
+        thing: &Thing,
+        incoming: Incoming,
+        priority: u8,
+        gateway: Option<ThingId>,
+    ) -> Result<Sent> {
         let journal = &self.inner.journal;
         // Before it is counted, so that a caller who hangs up here leaves no trace.
         journal.admit().await;
         let mut message = self.accept(caller, incoming)?;
-        if let Some(gateway) = gateway.filter(|_| message.direction == Direction::Outbound) {
-            message.inboxes = SmallVec::from_elem(InboxId::from(gateway), 1);
+        for inbox in &mut message.inboxes {
+            *inbox = InboxId::of(gateway.unwrap_or(thing.id), priority);
         }
+        let router = self.inner.router.get().filter(|_| message.direction == Direction::Inbound);
+        if let Some(router) = router {
+            message.inboxes.extend(router.queues(thing, &message));
+        }
+        let durability = self.durability_now(message.tenant).unwrap_or(self.inner.options.durability);
         let mut counted = Counted { things: self, message: Some(message.clone()) };
-        let Ticket { seq, duplicate_of, .. } = journal.append(message.clone(), self.inner.options.durability)?;
+        let Ticket { seq, duplicate_of, record } = journal.append(message.clone(), durability)?;
         if duplicate_of.is_none() {
             // Appended: a caller who hangs up while the disk works does not undo that.
             counted.message = None;
         }
-        if let Err(error) = journal.durable(seq).await {
+        let done = match (router.cloned(), record) {
+            // In a task of its own: a caller who hangs up does not keep subscribers from hearing it.
+            (Some(router), Some(record)) => {
+                let journal = journal.clone();
+                let told = tokio::spawn(async move {
+                    journal.durable(seq).await?;
+                    router.stored(&record);
+                    Ok(())
+                });
+                told.await.map_err(Error::internal)?
+            }
+            _ => journal.durable(seq).await,
+        };
+        if let Err(error) = done {
             counted.message = Some(message);
             return Err(error.into());
         }
@@ -271,34 +300,31 @@ impl Things {
         Ok(self.inner.journal.delete(&query).await?)
     }
 
-    /// What waits for the thing, oldest first. The thing itself, or whoever has `message:read`.
+    /// What waits for the thing, in the order it will receive it. The thing itself, or whoever has `message:read`.
     pub async fn inbox(&self, caller: &Caller, handle: &str, page: &PageRequest) -> Result<Page<Message>> {
-        let found = self.find(caller, handle, Permission::MessageRead, true).await?;
-        let after = match page.cursor.as_deref().map(str::parse) {
-            None => None,
-            Some(Ok(seq)) => Some(Seq(seq)),
-            Some(Err(_)) => return Err(Error::invalid("cursor", "is not one that was handed out")),
-        };
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_add(1);
-        let records = self.inner.journal.inbox_next(InboxId::from(found.thing.id), after, limit).await?;
-        // A plan may have become shorter since a message was sent.
-        let horizon = self.horizon(found.state.plan().retention);
-        let records: Vec<Arc<Record>> = records.into_iter().filter(|record| record.at >= horizon).collect();
-        Ok(Page::cut(records, page.limit, |record| record.seq.0.to_string()).map(|record| self.to_message(&record)))
+        Ok(self.queue(caller, handle, page).await?.map(|queued| queued.message))
     }
 
     /// Takes a message out of the thing's inbox; it stays in the history. Error: NotFound(message) when it does not wait there.
     /// The thing itself, or whoever has `message:write`.
     pub async fn inbox_remove(&self, caller: &Caller, handle: &str, id: MessageId) -> Result<()> {
+        let result = self.remove_found(caller, handle, id).await;
+        self.audit(caller, "message.removed", &format!("message:{id}"), &result);
+        result
+    }
+
+    async fn remove_found(&self, caller: &Caller, handle: &str, id: MessageId) -> Result<()> {
         let found = self.find(caller, handle, Permission::MessageWrite, true).await?;
         let record = self.record(caller, &found, id).await?;
-        match self.inner.journal.inbox_remove(InboxId::from(found.thing.id), record.seq).await? {
+        let journal = &self.inner.journal;
+        let inbox = journal.inbox_holding(found.thing.id, record.seq).ok_or(Error::not_found("message"))?;
+        match journal.inbox_remove(inbox, record.seq).await? {
             true => Ok(()),
             false => Err(Error::not_found("message")),
         }
     }
 
-    async fn record(&self, caller: &Caller, found: &Found, id: MessageId) -> Result<Arc<Record>> {
+    pub(crate) async fn record(&self, caller: &Caller, found: &Found, id: MessageId) -> Result<Arc<Record>> {
         let record = self.inner.journal.get(caller.tenant, found.thing.id, id).await?;
         let horizon = self.horizon(found.state.plan().retention);
         record.filter(|record| record.at >= horizon).ok_or(Error::not_found("message"))

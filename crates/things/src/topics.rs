@@ -124,6 +124,12 @@ impl Topics {
         Self { maps }
     }
 
+    /// Is this dialect's map among them?
+    #[must_use]
+    pub fn has(&self, dialect: &str) -> bool {
+        self.maps.iter().any(|map| map.dialect == dialect)
+    }
+
     /// May this thing publish here, and what does it mean? None: no.
     #[must_use]
     pub fn publish(&self, thing: &Thing, topic: &str) -> Option<Publish> {

@@ -23,6 +23,7 @@ pub const ORDER: &[&[&str]] = &[
     &["console"],
     &["gateway"],
     &["testkit"],
+    &["doors"],
     &["xtask"],
 ];
 

@@ -61,7 +61,7 @@ enum Command {
         #[command(subcommand)]
         what: things::Things,
     },
-    /// Messages: list, send, tail
+    /// Messages: list, send, tail; inboxes and dead letters
     Messages {
         #[command(flatten)]
         scope: Scope,
@@ -200,6 +200,12 @@ mod tests {
             "things --tenant t list --json",
             "messages tail",
             "messages send dev-1 hello",
+            "messages send dev-1 hello --priority 9",
+            "messages inbox dev-1",
+            "messages redeliver dev-1 0199 --first",
+            "messages bury dev-1 0199 --reason broken",
+            "messages dead dev-1 --json",
+            "messages durability flush --tenant t",
             "doctor",
             "backup b.zip",
             "restore b.zip --data d",

@@ -114,6 +114,9 @@ struct MqttTable {
     max_session_expiry: Option<u32>,
     max_subscriptions: Option<usize>,
     max_connections: Option<usize>,
+    max_deliveries: Option<u32>,
+    durability: Option<Checked<Durability>>,
+    tls_durability: Option<Checked<Durability>>,
 }
 
 impl<'de> Deserialize<'de> for Mqtt {
@@ -274,7 +277,10 @@ impl MqttTable {
     fn apply(self, config: &mut Config) {
         set(&mut config.mqtt, self.bind.map(|b| b.0));
         set_some(&mut config.anonymous_tenant, self.anonymous_tenant);
+        set_some(&mut config.mqtt_durability, self.durability.map(|d| d.0));
+        set_some(&mut config.mqtts_durability, self.tls_durability.map(|d| d.0));
         let limits = &mut config.mqtt_limits;
+        set(&mut limits.max_deliveries, self.max_deliveries);
         set(&mut limits.max_packet, self.max_packet.map(Bytes::size));
         set(&mut limits.max_inflight, self.max_inflight);
         set(&mut limits.max_queued_per_session, self.max_queued);

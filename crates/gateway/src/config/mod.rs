@@ -49,6 +49,10 @@ pub struct Config {
     pub anonymous_tenant: Option<String>,
     /// The broker's limits.
     pub mqtt_limits: mqtt::Limits,
+    /// The level of messages that come in by MQTT without TLS; absent: the journal's.
+    pub mqtt_durability: Option<Durability>,
+    /// The level of messages that come in by MQTT over TLS; absent: the journal's.
+    pub mqtts_durability: Option<Durability>,
     /// The largest HTTP body in bytes.
     pub body_limit: usize,
     /// Connections per listener.
@@ -223,6 +227,8 @@ impl Config {
             journal: JournalConfig { segment_bytes: 64 << 20, max_pending_bytes: 32 << 20, durability: Durability::Sync },
             anonymous_tenant: None,
             mqtt_limits: mqtt::Limits::default(),
+            mqtt_durability: None,
+            mqtts_durability: None,
             body_limit: edge::BODY_LIMIT,
             connections: 10_000,
             max_payload: 128 << 10,

@@ -36,6 +36,7 @@ async fn end(house: &House, broker: &Arc<Broker<MqttHost>>, what: Ended) {
     broker.host().something_ended();
     match what {
         Ended::Thing(id) => {
+            broker.host().heard.forget(id);
             let mut tenants: Vec<TenantId> = Vec::new();
             broker.end(|peer| peer.thing == Some(id), Reason::AdministrativeAction);
             // Gone or renamed: what it had subscribed to is not its own any more.

@@ -10,4 +10,4 @@ mod sign_in;
 mod topics;
 
 pub use follow::follow;
-pub use topics::MqttHost;
+pub use topics::{Heralds, MqttHost};

@@ -62,7 +62,16 @@ fn secret<'a>(request: &ConnectRequest<'a>) -> Result<Option<&'a str>, Refusal> 
 async fn by_certificate(host: &MqttHost, der: &[u8], origin: &Origin) -> Result<Recognised, Error> {
     let (caller, thing) = host.house.things.recognise_certificate(der).await?;
     let caller = Caller { request: origin.request, address: origin.address, ..caller };
-    let context = Context { kind: thing_kind(thing), api_key: None, token: None, by_secret: false, self_signed: false, endings: 0, caller };
+    let context = Context {
+        kind: thing_kind(thing),
+        api_key: None,
+        token: None,
+        by_secret: false,
+        self_signed: false,
+        endings: 0,
+        durability: None,
+        caller,
+    };
     // Of several certificates each is known by itself, so that revoking one ends only its own sessions.
     let fingerprint = identity::certificate_fingerprint(der);
     let ends = host.house.identity.read_certificate_der(der).ok().map(|facts| facts.not_after);
@@ -119,8 +128,9 @@ async fn by_token(host: &MqttHost, username: Option<&str>, token: &str, origin: 
         }
     }
     let Some(handle) = username else { return Err(WRONG) };
-    let caller = identity.verify_thing_token(handle, token).await?;
-    let ends = facts(token).ends;
+    let (caller, certificate_ends) = identity.verify_thing_token_until(handle, token).await?;
+    // No longer than the certificate whose key signed it, whatever the thing wrote into it.
+    let ends = facts(token).ends.into_iter().chain(certificate_ends).min();
     from_thing(host, Caller { request: origin.request, address: origin.address, ..caller }, Shown::SelfSigned, ends).await
 }
 
@@ -134,14 +144,23 @@ fn anonymous(host: &MqttHost, origin: &Origin) -> Result<Recognised, Error> {
         address: origin.address,
     };
     Ok((
-        Context { caller, kind: Kind::Anonymous, api_key: None, token: None, by_secret: false, self_signed: false, endings: 0 },
+        Context {
+            caller,
+            kind: Kind::Anonymous,
+            api_key: None,
+            token: None,
+            by_secret: false,
+            self_signed: false,
+            endings: 0,
+            durability: None,
+        },
         None,
         None,
     ))
 }
 
 fn member(caller: Caller, api_key: Option<ApiKeyId>, token: Option<Uuid>) -> Context {
-    Context { caller, kind: Kind::Member, api_key, token, by_secret: false, self_signed: false, endings: 0 }
+    Context { caller, kind: Kind::Member, api_key, token, by_secret: false, self_signed: false, endings: 0, durability: None }
 }
 
 /// What a thing showed.
@@ -157,7 +176,11 @@ async fn from_thing(host: &MqttHost, caller: Caller, shown: Shown, ends: Option<
     let thing = host.house.things.thing(&caller, &id.to_string()).await?;
     let (by_secret, self_signed) = (matches!(shown, Shown::Secret), matches!(shown, Shown::SelfSigned));
     let token = if let Shown::Token(id) = shown { id } else { None };
-    Ok((Context { kind: thing_kind(thing), caller, api_key: None, token, by_secret, self_signed, endings: 0 }, None, ends))
+    Ok((
+        Context { kind: thing_kind(thing), caller, api_key: None, token, by_secret, self_signed, endings: 0, durability: None },
+        None,
+        ends,
+    ))
 }
 
 fn thing_kind(thing: Thing) -> Kind {

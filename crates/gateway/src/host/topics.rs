@@ -1,14 +1,16 @@
 //! What a topic means to whoever connected.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use journal::{Durability, Record};
+use journal::{Durability, InboxId, NORMAL_PRIORITY, NewMessage, Record, TOP_PRIORITY};
 use model::{ApiKeyId, Caller, Denial, Direction, Error, Permission, TenantId, Thing, ThingId, ThingStatus};
-use mqtt::{Accepted, ConnectRequest, Host, Inbox, Peer, Reason, Refusal, SavedSession, Subscription};
-use things::{Form, Incoming, Publish, Topics};
+use mqtt::{Accepted, Broker, ConnectRequest, Host, Inbox, Peer, Reason, Refusal, SavedSession, Subscription, Undelivered};
+use parking_lot::RwLock;
+use things::{Form, Incoming, Publish, Router, Topics};
 use uuid::Uuid;
 
 use super::{sessions, sign_in};
@@ -21,7 +23,10 @@ pub struct MqttHost {
     topics: Topics,
     durability: Durability,
     max_payload: usize,
+    flashlex: bool,
     pub(super) anonymous: Option<TenantId>,
+    /// The topics on which things' messages are heard that did not come over MQTT.
+    pub(super) heard: Heard,
     /// How often something ended; see [`MqttHost::something_ended`].
     endings: AtomicU64,
 }
@@ -42,6 +47,8 @@ pub(super) struct Context {
     pub self_signed: bool,
     /// How often something had ended when it was recognised.
     pub endings: u64,
+    /// The level its listener was set up with.
+    pub durability: Option<Durability>,
 }
 
 /// As what somebody is connected.
@@ -52,6 +59,61 @@ pub(super) enum Kind {
     Member,
     /// Nobody known, in the tenant set aside for that.
     Anonymous,
+}
+
+/// How the topic of a message begins that was handed in another way than by MQTT.
+const CHANNEL: &str = "http:";
+
+/// Keys and names of things that reported by another way than MQTT; a rename clears it.
+#[derive(Debug, Default)]
+pub(super) struct Heard(RwLock<HashMap<ThingId, (Arc<str>, Arc<str>)>>);
+
+impl Heard {
+    /// Things remembered at a time.
+    const MOST: usize = 100_000;
+
+    fn get(&self, thing: ThingId, look: impl FnOnce() -> Option<(String, String)>) -> Option<(Arc<str>, Arc<str>)> {
+        if let Some(known) = self.0.read().get(&thing) {
+            return Some(known.clone());
+        }
+        let (key, name) = look()?;
+        let found: (Arc<str>, Arc<str>) = (key.into(), name.into());
+        self.put(thing, found.clone());
+        Some(found)
+    }
+
+    fn put(&self, thing: ThingId, known: (Arc<str>, Arc<str>)) {
+        let mut all = self.0.write();
+        if all.len() >= Self::MOST {
+            all.clear();
+        }
+        all.insert(thing, known);
+    }
+
+    pub(super) fn forget(&self, thing: ThingId) {
+        self.0.write().remove(&thing);
+    }
+}
+
+/// Tells the broker's subscribers of messages that things handed in by another way.
+pub struct Heralds(pub Arc<Broker<MqttHost>>);
+
+impl Router for Heralds {
+    fn queues(&self, thing: &Thing, message: &NewMessage) -> Vec<InboxId> {
+        let host = self.0.host();
+        let (key, name): (Arc<str>, Arc<str>) = (thing.key.as_str().into(), thing.name.as_str().into());
+        let channel = std::str::from_utf8(&message.topic).unwrap_or_default();
+        if !channel.starts_with(CHANNEL) {
+            return Vec::new();
+        }
+        let topic = host.channel_topic(channel, &key, &name);
+        host.heard.put(thing.id, (key, name));
+        self.0.inboxes_for(message.tenant, message.thing, &topic, message.qos).into_vec()
+    }
+
+    fn stored(&self, record: &Arc<Record>) {
+        self.0.route(record);
+    }
 }
 
 /// What the broker carries for us.
@@ -65,7 +127,24 @@ impl MqttHost {
     pub fn new(house: House, topics: Topics, durability: Durability, max_payload: usize, anonymous: Option<TenantId>) -> Self {
         // Values and events are told from plain messages by their topics, also when they are read later.
         house.things.know_topics(topics.clone());
-        Self { house, topics, durability, max_payload, anonymous, endings: AtomicU64::new(0) }
+        Self {
+            house,
+            flashlex: topics.has("flashlex"),
+            topics,
+            durability,
+            max_payload,
+            anonymous,
+            heard: Heard::default(),
+            endings: AtomicU64::new(0),
+        }
+    }
+
+    /// Where a message of a channel is heard: a FlashLex collect as if it had been published there, others below the thing's own topics.
+    fn channel_topic(&self, channel: &str, key: &str, name: &str) -> String {
+        match channel.strip_prefix(CHANNEL).unwrap_or(channel) {
+            "collect" if self.flashlex => format!("egress/{name}"),
+            other => format!("things/{key}/{other}"),
+        }
     }
 
     /// Told before connections are looked through for what a revocation ends: whoever was recognised before it and is not yet among
@@ -140,7 +219,7 @@ impl Host for MqttHost {
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<Peer, Refusal> {
         let endings = self.endings.load(Ordering::Acquire);
         let (context, certificate, expires) = sign_in::recognise(self, &request).await?;
-        let context = Context { endings, ..context };
+        let context = Context { endings, durability: request.durability, ..context };
         let caller = &context.caller;
         if let Err(error) = self.house.things.prepare(caller.tenant).await {
             return Err(sign_in::refusal(&error));
@@ -170,9 +249,16 @@ impl Host for MqttHost {
             return Err(Reason::PacketTooLarge);
         }
         let (thing, direction) = self.place(peer, context, publish.topic)?;
-        let accepted = self.house.things.accept(&context.caller, Self::incoming(thing, direction, publish)).map_err(|e| reason(&e))?;
-        // QoS 0 promises nothing, so nobody waits for the disk.
-        let durability = if publish.qos == 0 && !publish.retain { Durability::Memory } else { self.durability };
+        let priority = priority(publish)?;
+        let mut accepted = self.house.things.accept(&context.caller, Self::incoming(thing, direction, publish)).map_err(|e| reason(&e))?;
+        for inbox in &mut accepted.inboxes {
+            *inbox = InboxId::of(thing, priority);
+        }
+        // QoS 0 promises nothing, so nobody waits for the disk. Else the tenant's own level holds, then the listener's.
+        let durability = match publish.qos {
+            0 if !publish.retain => Durability::Memory,
+            _ => self.house.things.durability_now(peer.tenant).or(context.durability).unwrap_or(self.durability),
+        };
         Ok(Accepted { thing, direction, inboxes: accepted.inboxes, durability, expires: accepted.expires })
     }
 
@@ -194,17 +280,52 @@ impl Host for MqttHost {
         const MAX_QOS: u8 = 2;
         let context = context(peer)?;
         if filter.starts_with('$') {
-            return None;
+            // Figures: the tenant's own for who may read its messages, all others for the operator.
+            let whose = if filter.starts_with("$SYS/tenant/") { Permission::MessageRead } else { Permission::Operate };
+            let may = filter.starts_with("$SYS/") && matches!(context.kind, Kind::Member) && context.caller.permissions.has(whose);
+            return may.then_some(Subscription { inbox: None, max_qos: 0, screened: false });
         }
         match &context.kind {
             Kind::Thing { thing, .. } => {
                 let granted = self.topics.subscribe(thing, filter)?;
                 let inbox = granted.inbox.map(|form| Inbox { id: thing.id.into(), form: form.0 });
-                Some(Subscription { inbox, max_qos: MAX_QOS })
+                Some(Subscription { inbox, max_qos: MAX_QOS, screened: false })
             }
             Kind::Member if !context.caller.permissions.has(Permission::MessageRead) => None,
-            Kind::Member | Kind::Anonymous => Some(Subscription { inbox: None, max_qos: MAX_QOS }),
+            Kind::Member => Some(Subscription { inbox: None, max_qos: MAX_QOS, screened: false }),
+            Kind::Anonymous => Some(Subscription { inbox: None, max_qos: MAX_QOS, screened: true }),
         }
+    }
+
+    /// Anonymous clients hear each other, not the tenant's things.
+    fn hears(&self, thing: ThingId, topic: &str) -> bool {
+        thing.uuid().is_nil() && !self.is_somebodys(topic) && self.topics.target(topic).is_none()
+    }
+
+    fn heard_as(&self, record: &Record) -> Option<String> {
+        if record.direction != Direction::Inbound || record.thing.uuid().is_nil() || !record.topic.starts_with(CHANNEL.as_bytes()) {
+            return None;
+        }
+        let (key, name) = self.heard.get(record.thing, || self.house.things.called(record.tenant, record.thing))?;
+        Some(self.channel_topic(record.topic_str(), &key, &name))
+    }
+
+    fn undeliverable(&self, peer: &Peer, inbox: InboxId, record: &Arc<Record>, why: Undelivered) -> bool {
+        let Some(Context { caller, .. }) = context(peer) else { return false };
+        let reason = match why {
+            Undelivered::Refused(reason) => format!("the thing refused it: {reason} (0x{:02X})", reason.code()),
+            Undelivered::Unanswered(times) => format!("the thing did not acknowledge it on {times} connections"),
+            Undelivered::TooLarge => "it is larger than the thing takes".to_owned(),
+        };
+        let (things, caller, record) = (self.house.things.clone(), caller.clone(), Arc::clone(record));
+        tokio::spawn(async move {
+            match things.undeliverable(&caller, &record, inbox, &reason).await {
+                Ok(()) => tracing::info!(thing = %record.thing, message = %record.id, reason, "a message went to the dead letters"),
+                // It stays in the inbox and comes again.
+                Err(error) => tracing::warn!(%error, message = %record.id, "a message could not be moved to the dead letters"),
+            }
+        });
+        true
     }
 
     fn render(&self, peer: &Peer, form: u32, record: &Record) -> Option<(String, Bytes)> {
@@ -240,6 +361,14 @@ impl Host for MqttHost {
         if let Err(error) = sessions::remove(&self.house, tenant, principal, client_id).await {
             tracing::error!(%error, "a session could not be removed");
         }
+    }
+}
+
+/// The priority that a user property `priority` names, 0 to 9.
+fn priority(publish: &mqtt::Publish<'_>) -> Result<u8, Reason> {
+    match publish.properties.user().find(|(name, _)| *name == "priority") {
+        None => Ok(NORMAL_PRIORITY),
+        Some((_, text)) => text.parse().ok().filter(|p| *p <= TOP_PRIORITY).ok_or(Reason::ImplementationSpecific),
     }
 }
 

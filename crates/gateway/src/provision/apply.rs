@@ -228,7 +228,14 @@ impl Apply<'_> {
     async fn tenant(&self, entry: &TenantEntry) -> model::Result<(TenantId, Outcome)> {
         let new = NewTenant { id: entry.id, name: entry.name.clone(), affiliation: entry.affiliation.clone(), plan: entry.plan };
         let (tenant, outcome) = self.house.identity.ensure_tenant(self.caller, new).await?;
-        Ok((tenant.id, outcome))
+        // Only what the file says is changed.
+        let Some(level) = entry.durability.map(Into::into) else { return Ok((tenant.id, outcome)) };
+        let things = &self.house.things;
+        if things.durability(self.caller, tenant.id).await? == Some(level) {
+            return Ok((tenant.id, outcome));
+        }
+        things.set_durability(self.caller, tenant.id, Some(level)).await?;
+        Ok((tenant.id, if matches!(outcome, Outcome::Unchanged) { Outcome::Updated } else { outcome }))
     }
 
     async fn user(&self, entry: &UserEntry) -> model::Result<(UserId, Outcome)> {

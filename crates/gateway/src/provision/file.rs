@@ -37,6 +37,30 @@ pub struct TenantEntry {
     pub affiliation: Option<String>,
     /// AMBER when absent.
     pub plan: Option<PlanName>,
+    /// `sync`, `flush` or `memory`; when absent the tenant keeps the one it has.
+    pub durability: Option<Level>,
+}
+
+/// A durability level.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// On disk.
+    Sync,
+    /// With the operating system.
+    Flush,
+    /// In memory.
+    Memory,
+}
+
+impl From<Level> for journal::Durability {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Sync => Self::Sync,
+            Level::Flush => Self::Flush,
+            Level::Memory => Self::Memory,
+        }
+    }
 }
 
 /// `[[user]]`

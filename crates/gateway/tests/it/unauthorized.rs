@@ -66,6 +66,12 @@ const NATIVE: &[Operation] = &[
     op("GET", "/heliograph/v1/things/{thing}/messages/{message}", Lacks::Stranger, none),
     op("GET", "/heliograph/v1/things/{thing}/messages/stream", Lacks::Stranger, none),
     op("GET", "/heliograph/v1/things/{thing}/inbox", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/things/{thing}/dead-letters", Lacks::Stranger, none),
+    op("GET", "/heliograph/v1/tenants/{tenant}/durability", Lacks::Stranger, none),
+    op("PUT", "/heliograph/v1/tenants/{tenant}/durability", Lacks::Owner, || json!({ "level": "flush" })),
+    op("POST", "/heliograph/v1/things/{thing}/messages/{again}/redeliver", Lacks::Reader, || json!({ "first": true })),
+    op("POST", "/heliograph/v1/things/{thing}/inbox/{buried}/bury", Lacks::Reader, || json!({ "reason": "why not" })),
+    op("POST", "/heliograph/v1/things/{thing}/inbox/{over}/expire", Lacks::Reader, none),
     op("GET", "/heliograph/v1/things/{thing}/keys", Lacks::Stranger, none),
     op("POST", "/heliograph/v1/things", Lacks::Reader, || json!({ "key": "new-thing" })),
     op("PATCH", "/heliograph/v1/things/{thing}", Lacks::Reader, || json!({ "kind": "other" })),
@@ -103,6 +109,7 @@ const NATIVE: &[Operation] = &[
     op("POST", "/heliograph/v1/backup", Lacks::Owner, none),
     // What destroys.
     op("DELETE", "/heliograph/v1/things/{thing}/inbox/{message}", Lacks::Reader, none),
+    op("DELETE", "/heliograph/v1/things/{thing}/dead-letters/{buried}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/things/{thing}/messages", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/things/{thing}/certificates/{fingerprint}", Lacks::Reader, none),
     op("DELETE", "/heliograph/v1/things/{thing}", Lacks::Reader, none),
@@ -146,6 +153,10 @@ impl World {
         let made =
             alice.post("/heliograph/v1/things", &json!({ "key": "watched", "credentials": "rsa_certificate" })).await.expect(201).json();
         let sent = alice.post("/heliograph/v1/things/watched/messages", &json!({ "payload": "secret of acme" })).await.expect(201).json();
+        let mut more = Vec::new();
+        for _ in 0..3 {
+            more.push(alice.post("/heliograph/v1/things/watched/messages", &json!({ "payload": "more" })).await.expect(201).json());
+        }
         let keys = alice.get("/heliograph/v1/api-keys").await.expect(200).json();
         let subscription = flashlex.get("/prd/v1/subscriptions/active").await.expect(200).json();
         let leaver =
@@ -156,6 +167,9 @@ impl World {
         let names = vec![
             ("{thing}", "watched".to_owned()),
             ("{message}", text(&sent["id"])),
+            ("{again}", text(&more[0]["id"])),
+            ("{buried}", text(&more[1]["id"])),
+            ("{over}", text(&more[2]["id"])),
             ("{fingerprint}", text(&made["keys"]["fingerprint"])),
             ("{tenant}", ACME.to_owned()),
             ("{user}", text(&leaver["id"])),

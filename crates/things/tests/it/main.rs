@@ -9,5 +9,6 @@ mod certificates;
 mod devices;
 mod messages;
 mod projection;
+mod queue;
 mod quota;
 mod remains;

@@ -36,6 +36,15 @@ pub struct Message {
     /// When it is no longer worth delivering.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// 0 to 9; 9 is delivered first. Told in the inbox, among the dead letters, and for a single message that was sent to the thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// Why it is a dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when it is a dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_since: Option<Timestamp>,
     /// The payload, when it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "{\"t\":21.5}")]
@@ -64,10 +73,20 @@ impl From<model::Message> for Message {
             topic: m.topic,
             status: m.status,
             expires: m.expires,
+            priority: None,
+            reason: None,
+            dead_since: None,
             payload,
             payload_base64,
             json,
         }
+    }
+}
+
+impl From<things::Queued> for Message {
+    fn from(queued: things::Queued) -> Self {
+        let (reason, dead_since) = queued.dead.map_or((None, None), |dead| (Some(dead.reason), dead.since));
+        Self { priority: queued.priority, reason, dead_since, ..queued.message.into() }
     }
 }
 
@@ -93,6 +112,47 @@ pub struct NewMessage {
     /// Seconds after which it is no longer worth delivering; when absent, and at most, as long as the plan keeps messages.
     #[schema(minimum = 1)]
     pub expires_in: Option<u32>,
+    /// 0 to 9, 4 when absent: what has a higher one is delivered first, what has the same in the order of sending.
+    #[schema(minimum = 0, maximum = 9)]
+    pub priority: Option<u8>,
+}
+
+/// How a message is sent once more.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redelivery {
+    /// Before everything that waits, instead of at the end of its priority.
+    pub first: bool,
+}
+
+/// Why a message is taken aside.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the firmware cannot read it"}))]
+pub struct Burial {
+    /// 1 to 500 characters.
+    pub reason: String,
+}
+
+/// How safely a tenant's messages are kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TenantDurability {
+    /// `sync`, `flush` or `memory`: the tenant's own level; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "flush")]
+    pub level: Option<&'static str>,
+    /// What holds for its messages that come by no MQTT listener with a level of its own.
+    #[schema(example = "sync")]
+    pub effective: &'static str,
+}
+
+/// A tenant's own durability level.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"level": "flush"}))]
+pub struct DurabilityChange {
+    /// `sync`, `flush` or `memory`; null for none.
+    pub level: Option<String>,
 }
 
 impl NewMessage {

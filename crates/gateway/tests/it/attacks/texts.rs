@@ -203,7 +203,7 @@ async fn no_text_breaks_a_face(url: Option<String>) {
             &native,
             "POST",
             "/heliograph/v1/things/dev-1/messages",
-            json!({ "payload": { "a": 1 }, "expires": "2027-01-01T00:00:00Z", "encoding": "base64" }),
+            json!({ "payload": "a", "json": { "a": 1 }, "payload_base64": "YQ==", "expires_in": 60, "priority": 4 }),
         ),
         (&native, "POST", "/heliograph/v1/things/dev-1/certificates", json!({ "pem": certificate })),
         (

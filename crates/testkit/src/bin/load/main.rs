@@ -3,9 +3,14 @@
 //!     load http   --address HOST:PORT --path P [--method M] [--header 'K: V']… [--body TEXT] --connections C --requests N
 //!     load mqtt   --address HOST:PORT --topic T --connections C --in-flight F --messages N [--bytes B] [--qos 0|1] [--username U --password P]
 //!     load idle   --address HOST:PORT --topic T --connections C [--username U --password P]      (until standard input ends)
+//!     load fan    --address HOST:PORT --topic T --publishers P --subscribers S --messages N [--in-flight F] [--rate R] [--bytes B] [--qos 0|1]
+//!     load drain  --address HOST:PORT --topic T --messages N [--bytes B]                         (a queue that filled while nobody was there)
+//!     load storm  --address HOST:PORT --connections C [--at-once K]
 //!
 //! `{}` in a topic, user name or client id is the connection's number.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a measurement that cannot go on should stop")]
+
+mod fan;
 
 use std::collections::VecDeque;
 use std::io::Read as _;
@@ -53,7 +58,10 @@ fn main() {
         Some("http") => runtime.block_on(http(arguments)),
         Some("mqtt") => runtime.block_on(mqtt(arguments)),
         Some("idle") => runtime.block_on(idle(arguments)),
-        _ => panic!("load http | mqtt | idle"),
+        Some("fan") => runtime.block_on(fan::fan(arguments)),
+        Some("drain") => runtime.block_on(fan::drain(arguments)),
+        Some("storm") => runtime.block_on(fan::storm(arguments)),
+        _ => panic!("load http | mqtt | idle | fan | drain | storm"),
     }
 }
 
