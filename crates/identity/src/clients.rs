@@ -88,7 +88,9 @@ impl Identity {
             }
         }
         let security = self.new_security(new)?;
-        if !matches!(security.auth_method, None | Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)) && new.secret.is_some() {
+        if !matches!(security.auth_method, None | Some(AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost))
+            && new.secret.is_some()
+        {
             return Err(Error::invalid("secret", "this client does not prove itself by a secret"));
         }
         Ok(Client {
@@ -125,7 +127,9 @@ impl Identity {
         for text in &new.certificates {
             certificates.push(match CertificateFingerprint::parse(text.trim()) {
                 Some(fingerprint) => fingerprint,
-                None => self.read_certificate(text).map_err(|_| Error::invalid("certificates", "neither PEM nor a fingerprint"))?.fingerprint,
+                None => {
+                    self.read_certificate(text).map_err(|_| Error::invalid("certificates", "neither PEM nor a fingerprint"))?.fingerprint
+                }
             });
         }
         certificates.extend(new.jwks.iter().flat_map(leaves).map(|der| certificate_fingerprint(&der)));
@@ -200,7 +204,8 @@ pub(crate) fn takes_secret(client: &Client) -> bool {
 fn is_resource(text: &str) -> bool {
     let scheme = text.split_once(':').map(|(scheme, rest)| (scheme, !rest.is_empty()));
     let shaped = scheme.is_some_and(|(scheme, rest)| {
-        rest && scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        rest && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
     });
     shaped && text.len() <= URI_MAX && !text.contains('#') && text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -238,7 +238,8 @@ impl Directory {
         }
         let generation = self.generation.load(Ordering::Acquire);
         let mut tx = self.db.read().await?;
-        let usable = tx.application(application).await?.is_some_and(|a| a.active) && tx.allowed_tenant(application, tenant).await?.is_some();
+        let usable =
+            tx.application(application).await?.is_some_and(|a| a.active) && tx.allowed_tenant(application, tenant).await?.is_some();
         let found = if usable { tx.installation(application, tenant).await? } else { None };
         let installed = found.map(|i| Installed { client: i.client.permissions, user: i.user.map(|u| u.permissions) });
         Ok(*self.keep(&self.installations, key, installed, generation))

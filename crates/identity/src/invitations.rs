@@ -166,12 +166,7 @@ impl Identity {
     }
 
     /// The invitations the caller's tenant sent, of any status or of one, newest first.
-    pub async fn sent_invitations(
-        &self,
-        caller: &Caller,
-        status: Option<InvitationStatus>,
-        span: Span,
-    ) -> Result<Listing<SentInvitation>> {
+    pub async fn sent_invitations(&self, caller: &Caller, status: Option<InvitationStatus>, span: Span) -> Result<Listing<SentInvitation>> {
         caller.require(Permission::UserRead)?;
         let mut tx = self.inner.db.read().await?;
         let tenant = tx.tenant(caller.tenant).await?.ok_or(Error::not_found("tenant"))?;

@@ -351,9 +351,7 @@ impl Identity {
         caller.require(Permission::UserRead)?;
         let mut tx = self.inner.db.read().await?;
         let (rows, total) = match base_role_of(id) {
-            Some(base) => {
-                (tx.members_as(caller.tenant, base, span.skip, span.take).await?, tx.count_members(caller.tenant, base).await?)
-            }
+            Some(base) => (tx.members_as(caller.tenant, base, span.skip, span.take).await?, tx.count_members(caller.tenant, base).await?),
             None => {
                 tx.role(caller.tenant, id).await?.ok_or(ABSENT)?;
                 (tx.role_members(id, span.skip, span.take).await?, tx.count_role_members(id).await?)

@@ -419,7 +419,11 @@ impl Tx {
     }
 
     /// Keeps what a tenant's owner says of billing.
-    pub async fn set_tenant_contract(&mut self, tenant: TenantId, contract: &serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
+    pub async fn set_tenant_contract(
+        &mut self,
+        tenant: TenantId,
+        contract: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), Error> {
         execute!(self, sql::SET_CONTRACT, tenant.uuid(), to_json(contract))?;
         Ok(())
     }

@@ -23,12 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../migrations/sqlite/0006_second_factor.sql"),
         include_str!("../migrations/postgres/0006_second_factor.sql"),
     ),
-    (
-        7,
-        "oauth_more",
-        include_str!("../migrations/sqlite/0007_oauth_more.sql"),
-        include_str!("../migrations/postgres/0007_oauth_more.sql"),
-    ),
+    (7, "oauth_more", include_str!("../migrations/sqlite/0007_oauth_more.sql"), include_str!("../migrations/postgres/0007_oauth_more.sql")),
     (8, "tenancy", include_str!("../migrations/sqlite/0008_tenancy.sql"), include_str!("../migrations/postgres/0008_tenancy.sql")),
 ];
 

@@ -143,8 +143,7 @@ impl Tx {
 
     /// Changes a role of that tenant; false when there is none.
     pub async fn update_role(&mut self, r: &RoleRecord) -> Result<bool, Error> {
-        let done =
-            execute!(self, sql::UPDATE, r.id, r.tenant.uuid(), &r.name, &r.description, to_json(&r.grants), micros(r.updated))?;
+        let done = execute!(self, sql::UPDATE, r.id, r.tenant.uuid(), &r.name, &r.description, to_json(&r.grants), micros(r.updated))?;
         Ok(done == 1)
     }
 
@@ -189,7 +188,13 @@ impl Tx {
     }
 
     /// Who has a base role in a tenant, who joined last first.
-    pub async fn members_as(&mut self, tenant: TenantId, role: model::Role, skip: u32, take: u32) -> Result<Vec<(UserId, Timestamp)>, Error> {
+    pub async fn members_as(
+        &mut self,
+        tenant: TenantId,
+        role: model::Role,
+        skip: u32,
+        take: u32,
+    ) -> Result<Vec<(UserId, Timestamp)>, Error> {
         fetch_all!(self, SinceRow, sql::MEMBERS_AS, tenant.uuid(), role.name(), i64::from(take), i64::from(skip))?
             .into_iter()
             .map(SinceRow::model)
