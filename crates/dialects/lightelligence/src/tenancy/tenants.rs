@@ -28,12 +28,13 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
 }
 
 /// A tenant as its members see it.
-pub(super) fn basic(tenant: &Tenant, held: &[TenantRole]) -> Value {
+pub(super) fn basic(tenant: &Tenant, held: &[TenantRole], up_to_date: bool) -> Value {
     json!({
         "id": tenant.id,
         "name": account_name(tenant),
         "status": { "code": "active" },
         "userRoles": held.iter().map(roles::brief).collect::<Vec<_>>(),
+        "applicationInstallationStatus": if up_to_date { "ok" } else { "outdated" },
     })
 }
 
@@ -95,9 +96,7 @@ async fn role_names(State(app): State<App>, caller: Asking, Path(tenant): Path<S
     wire::own_tenant(&caller, &tenant)?;
     let (paging, span) = wire::paging(&query)?;
     let all = app.identity.role_names(&caller, span).await?;
-    let row = |r: &TenantRole| {
-        json!({ "id": r.id, "name": r.name, "description": r.description, "createdAt": r.created, "updatedAt": r.updated })
-    };
+    let row = |r: &TenantRole| json!({ "id": r.id, "name": r.name, "description": r.description, "createdAt": r.created, "updatedAt": r.updated });
     Ok(list(paging, all.total, all.items.iter().map(row).collect::<Vec<_>>()))
 }
 

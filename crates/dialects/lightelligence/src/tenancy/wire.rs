@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use edge::Payload;
+use http::HeaderMap;
 use identity::Span;
 use model::{Caller, Error, Result, TenantId, UserId};
 use serde::{Deserialize, Deserializer};
@@ -49,6 +50,11 @@ pub(super) fn own_tenant(caller: &Caller, text: &str) -> Result<TenantId> {
     if tenant == caller.tenant { Ok(tenant) } else { Err(Error::not_found("tenant")) }
 }
 
+/// The token the caller was recognised by.
+pub(super) fn token(headers: &HeaderMap) -> &str {
+    edge::bearer(headers).unwrap_or_default()
+}
+
 /// `page` and `pageSize`.
 pub(super) fn paging(query: &Query) -> Result<(Paging, Span)> {
     let paging = Paging::read(query, PAGE_MAX)?;
@@ -68,7 +74,9 @@ pub(super) fn ids(field: &'static str, all: &[Reference]) -> Result<Vec<Uuid>> {
 }
 
 /// For a field that may be absent (`None`), null (`Some(None)`) or there.
-pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Option<Option<T>>, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
@@ -98,7 +106,9 @@ mod tests {
     fn ids_have_one_form() {
         let good = "0190a0b0-1234-7abc-8def-0123456789ab";
         assert!(id::<Uuid>("id", good).is_ok());
-        for bad in ["", "x", "{0190a0b0-1234-7abc-8def-0123456789ab}", "0190a0b012347abc8def0123456789ab", "urn:uuid:0190a0b0-1234-7abc-8def-0"] {
+        for bad in
+            ["", "x", "{0190a0b0-1234-7abc-8def-0123456789ab}", "0190a0b012347abc8def0123456789ab", "urn:uuid:0190a0b0-1234-7abc-8def-0"]
+        {
             assert!(id::<Uuid>("id", bad).is_err(), "{bad:?}");
         }
     }
