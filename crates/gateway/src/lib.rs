@@ -22,6 +22,7 @@ mod site;
 mod start;
 #[cfg(test)]
 mod tests;
+mod users;
 mod welcome;
 
 pub use config::Config;

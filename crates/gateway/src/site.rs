@@ -15,6 +15,7 @@ use native::{ApiDoc, Counts};
 use crate::config::Dialect;
 use crate::host::MqttHost;
 use crate::operator::{self, Operators};
+use crate::users;
 use crate::{Config, House, Problem, backup, metrics, provision};
 
 /// A frame of MQTT over WebSocket may hold a whole packet and a little more.
@@ -42,11 +43,17 @@ impl Site {
     pub fn hosts(&self, config: &Config) -> VirtualHosts {
         let mut root = Router::new().merge(self.native(config)).merge(self.openid()).merge(self.flash_payments());
         root = root.merge(self.open_iot(config)).merge(self.own());
-        root = root.merge(self.flotas_control()).merge(self.lightelligence());
         let flashlex = config.flashlex.enabled.then(|| self.flashlex(config));
-        if let Some(app) = &flashlex {
-            root = root.merge(flashlex::router(app.clone()));
-        }
+        let lightelligence = self.lightelligence();
+        root = root.merge(self.flotas_control());
+        root = match &flashlex {
+            Some(app) => {
+                let users = users::Shared(flashlex::host_router(app.clone()));
+                let lightelligence = lightelligence.layer(axum::middleware::from_fn_with_state(users, users::by_token));
+                root.merge(lightelligence).merge(flashlex::router(app.clone()))
+            }
+            None => root.merge(lightelligence),
+        };
         let limit = axum::Extension(edge::BodyLimit(config.body_limit));
         let mut hosts = VirtualHosts::new(root.fallback(nothing).layer(limit));
         if let Some(app) = flashlex {

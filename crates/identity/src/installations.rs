@@ -160,8 +160,12 @@ impl Identity {
     }
 
     /// The tenants that have the calling application installed and may: id and name, newest first.
-    pub async fn installed_tenants(&self, caller: &Caller, span: Span) -> Result<Listing<model::Tenant>> {
-        let application = self.calling_application(caller).await?;
+    /// `token` is what the caller was verified by.
+    pub async fn installed_tenants(&self, caller: &Caller, token: &str, span: Span) -> Result<Listing<model::Tenant>> {
+        if !matches!(caller.principal, model::Principal::Client(_)) {
+            return Err(Error::Forbidden(model::Denial::Rule("only an application asks this, by a token of its own")));
+        }
+        let application = self.calling_application(token).await?;
         let mut tx = self.inner.db.read().await?;
         let total = tx.count_installations(application).await?;
         let mut items = Vec::new();
@@ -171,12 +175,28 @@ impl Identity {
         Ok(Listing { items, total })
     }
 
-    /// The calling application's installation in the tenant its token names.
-    pub async fn own_installation(&self, caller: &Caller) -> Result<(Uuid, OfferedApplication)> {
-        let application = self.calling_application(caller).await?;
+    /// The calling application's installation in the tenant its token names; `token` is what the caller was verified by.
+    pub async fn own_installation(&self, caller: &Caller, token: &str) -> Result<OfferedApplication> {
+        let application = self.calling_application(token).await?;
         let mut tx = self.inner.db.read().await?;
         let offer = offered(&mut tx, caller, application).await?;
-        if offer.installation.is_none() { Err(Error::not_found("installation")) } else { Ok((application, offer)) }
+        if offer.installation.is_none() { Err(Error::not_found("installation")) } else { Ok(offer) }
+    }
+
+    /// Is what was agreed to in a tenant of the caller's all that the calling application wants by now? A client that is no
+    /// application wants nothing.
+    pub async fn agreed_to_in(&self, caller: &Caller, token: &str, tenant: model::TenantId) -> Result<bool> {
+        let application = match self.calling_application(token).await {
+            Ok(application) => application,
+            Err(Error::Forbidden(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let mut tx = self.inner.db.read().await?;
+        match offered(&mut tx, &Caller { tenant, ..caller.clone() }, application).await {
+            Ok(offer) => Ok(offer.installation.is_some() && offer.up_to_date()),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::respond::{dress, preflight};
 use crate::{App, base, messages, register, stream, subscriptions, thing, token, users};
 
 /// The router beside other dialects: every resource under `/`, `/v1`, `/{stage}` and `/{stage}/v1`, and all of `/prd` and `/dev`.
+/// Only `/v1/users/{id}` is left to the gateway: another dialect has users there too, and a request's token says which is meant.
 pub fn router(app: App) -> Router {
     mount(&face(operations(app)))
 }
@@ -28,6 +29,9 @@ fn mount(face: &MethodRouter) -> Router {
     for resource in base::RESOURCES {
         for base in ["", "/v1", "/{stage}", "/{stage}/v1"] {
             for rest in ["", "/", "/{*rest}"] {
+                if (base, resource, rest) == ("/v1", "users", "/{*rest}") {
+                    continue;
+                }
                 outer = outer.route(&format!("{base}/{resource}{rest}"), face.clone());
             }
         }

@@ -116,7 +116,7 @@ async fn make_so(app: &Shared, asking: &Asking, user: &User, membership: &Member
         ..UserChange::default()
     };
     let account = change.email.is_some() || change.given_name.is_some() || change.family_name.is_some() || change.disabled.is_some();
-    let role = wish.role.filter(|role| *role != membership.role && !(*role == Role::Writer && membership.role == Role::User));
+    let role = wish.role.filter(|role| !crate::people::alike(*role, membership.role));
     // What may be refused comes first, and is undone when what follows is; the rest was checked before.
     if let Some(role) = role {
         app.identity.change_role(caller, user.id, role).await?;

@@ -166,6 +166,7 @@ mod tests {
             include_str!("routes/clients.rs"),
             include_str!("routes/gateway.rs"),
             include_str!("routes/messages.rs"),
+            include_str!("routes/registrations.rs"),
             include_str!("routes/second_factor.rs"),
             include_str!("routes/stream.rs"),
             include_str!("routes/tenants.rs"),
@@ -240,7 +241,7 @@ mod tests {
     fn words_come_from_the_core() {
         let document = document();
         let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
-        assert_eq!(words("Role"), serde_json::json!(["owner", "admin", "writer", "reader", "user"]));
+        assert_eq!(words("Role"), serde_json::json!(["owner", "admin", "writer", "reader", "user", "guest"]));
         assert_eq!(words("Plan"), serde_json::json!(["AMBER", "SAPPHIRE", "AMETHYST", "UNLIMITED"]));
         assert_eq!(words("Direction"), serde_json::json!(["inbound", "outbound"]));
         assert_eq!(words("MessageStatus"), serde_json::json!(["stored", "queued", "delivered", "expired", "dead"]));

@@ -9,6 +9,7 @@
 //! - [`flash_payments`]: GraphQL, by the seed, by other clients, and clicked.
 //! - [`flotas`]: the fleet API, its trackers and its back ends.
 //! - [`openid`]: the OpenID provider through other people's clients.
+//! - [`lightelligence_tenancy`]: tenants, users, roles and applications of the Lightelligence API.
 //! - [`open_iot`]: Open IoT Service Platform: tokens, users and accounts.
 //! - [`clients`]: other people's devices and tools.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -21,6 +22,7 @@ mod flash_payments;
 mod flashlex;
 mod flotas;
 mod isolation;
+mod lightelligence_tenancy;
 mod native;
 mod open_iot;
 mod openid;

@@ -227,7 +227,7 @@ impl Identity {
             return Ok(found);
         }
         let mut tx = self.inner.db.read().await?;
-        if let Some(record) = tx.refresh(&secret::sha256(token.as_bytes())).await?
+        if let Some(record) = tx.refresh(&secret::sha256(super::shape::secret_of(token).as_bytes())).await?
             && record.spent.is_none()
             && record.expires > self.clock().now()
             && let Some(session) = tx.oauth_session(record.session).await?
@@ -250,7 +250,7 @@ impl Identity {
         let known = self.oauth_client(realm, auth, params, origin).await?;
         let token = params.need("token")?;
         let mut tx = self.inner.db.begin().await?;
-        if let Some(record) = tx.refresh(&secret::sha256(token.as_bytes())).await? {
+        if let Some(record) = tx.refresh(&secret::sha256(super::shape::secret_of(token).as_bytes())).await? {
             if let Some(session) = tx.oauth_session(record.session).await?
                 && session.client == known.client.id
             {
@@ -273,7 +273,7 @@ impl Identity {
     /// Ends the session of a refresh token (Keycloak's logout form).
     pub async fn end_session_of(&self, realm: &Realm, auth: ClientAuth<'_>, params: &Params, origin: &Origin) -> Result<(), OAuthError> {
         let known = self.oauth_client(realm, auth, params, origin).await?;
-        let hash = secret::sha256(params.need("refresh_token")?.as_bytes());
+        let hash = secret::sha256(super::shape::secret_of(params.need("refresh_token")?).as_bytes());
         let mut tx = self.inner.db.begin().await?;
         let session = match tx.refresh(&hash).await? {
             Some(record) => tx.oauth_session(record.session).await?,

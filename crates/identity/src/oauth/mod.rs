@@ -20,6 +20,7 @@ mod pushed;
 mod redirect;
 mod register;
 mod resources;
+mod shape;
 mod token;
 
 use std::time::Duration;

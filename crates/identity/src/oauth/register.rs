@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{AuthMethod, Caller, Client, ClientSecurity, Denial, Error, Grant, Page, PageRequest, Permission, Principal, Role};
+use model::{AuthMethod, Caller, Client, ClientSecurity, Denial, Error, Grant, Page, PageRequest, Permission, Permissions, Principal, Role};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use store::{ClientRecord, InitialTokenRecord};
@@ -177,6 +177,12 @@ fn read(metadata: &Map<String, Value>, grants: &[Grant], scopes: &[String]) -> R
     })
 }
 
+/// What a client may be allowed on its own behalf at most. A client that never acts on its own behalf is not measured by that.
+fn bounds(new: &NewClient, scopes: &[String]) -> Permissions {
+    let own = new.grants.contains(&Grant::ClientCredentials);
+    client_permissions(if own { scopes } else { &new.scopes })
+}
+
 /// A client's metadata as its RFC spells them.
 fn metadata(client: &Client) -> Map<String, Value> {
     let ClientSecurity { auth_method, jwks, certificate_bound_tokens, dpop_bound_tokens, require_pushed_requests, .. } = &client.security;
@@ -283,14 +289,14 @@ impl Identity {
             self.inner.limiter.fail_address(origin.address);
             return Err(no_token());
         };
+        let new = read(asked, &initial.grants, &initial.scopes)?;
         let maker = Caller {
             tenant: initial.tenant,
             principal: Principal::Client(format!("initial_token:{}", initial.id)),
-            permissions: client_permissions(&initial.scopes),
+            permissions: bounds(&new, &initial.scopes),
             request: origin.request,
             address: origin.address,
         };
-        let new = read(asked, &initial.grants, &initial.scopes)?;
         let client = self.new_client(&maker, &new).map_err(told)?;
         let password = takes_secret(&client).then(|| secret::random_secret("hgs_"));
         let hash = password.as_ref().map(|p| secret::hash_secret(p.expose_secret()));
@@ -343,14 +349,14 @@ impl Identity {
             }
         }
         let old = &record.client;
+        let new = NewClient { id: Some(old.id.clone()), ..read(asked, &old.grants, &old.scopes)? };
         let maker = Caller {
             tenant: old.tenant,
             principal: Principal::Client(old.id.clone()),
-            permissions: client_permissions(&old.scopes),
+            permissions: bounds(&new, &old.scopes),
             request: origin.request,
             address: origin.address,
         };
-        let new = NewClient { id: Some(old.id.clone()), ..read(asked, &old.grants, &old.scopes)? };
         let described = self.new_client(&maker, &new).map_err(told)?;
         let resources = old.security.resources.clone();
         let client = Client { created: old.created, security: ClientSecurity { resources, ..described.security.clone() }, ..described };

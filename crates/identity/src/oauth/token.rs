@@ -228,7 +228,7 @@ impl Identity {
     /// that one is found out.
     async fn redeem_refresh(&self, realm: &Realm, known: &KnownClient, request: &TokenRequest<'_>) -> Result<TokenResponse, OAuthError> {
         let wrong = || OAuthError::invalid_grant("Invalid refresh token");
-        let presented = request.params.need("refresh_token")?;
+        let presented = super::shape::secret_of(request.params.need("refresh_token")?);
         let hash = secret::sha256(presented.as_bytes());
         let now = self.clock().now();
         let mut tx = self.inner.db.begin().await?;
@@ -326,7 +326,8 @@ impl Identity {
                     RefreshRecord { session: session.id, tenant: session.tenant, created: now, expires: session.expires, spent: None };
                 tx.insert_refresh(&secret::sha256(refresh.token.as_bytes()), &record).await?;
             }
-            Some(refresh.token)
+            let shaped = |secret: &str| super::shape::shaped(secret, &realm.issuer(&self.public_url()), &session, now);
+            Some(if realm.keycloak { shaped(&refresh.token) } else { refresh.token })
         } else {
             None
         };

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, get};
 use edge::Payload;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use identity::{Agreed, Availability, InstallationRecord, Installing, OfferedApplication, account_name};
 use model::{Error, Result};
 use serde::Deserialize;
@@ -159,14 +159,14 @@ async fn uninstall(State(app): State<App>, caller: Asking, Path(application): Pa
     Ok(nothing())
 }
 
-async fn installed_tenants(State(app): State<App>, caller: Asking, query: Query) -> Answer {
+async fn installed_tenants(State(app): State<App>, caller: Asking, headers: HeaderMap, query: Query) -> Answer {
     let (paging, span) = wire::paging(&query)?;
-    let all = app.identity.installed_tenants(&caller, span).await?;
+    let all = app.identity.installed_tenants(&caller, wire::token(&headers), span).await?;
     let rows: Vec<_> = all.items.iter().map(|t| json!({ "tenantId": t.id, "name": account_name(t) })).collect();
     Ok(list(paging, all.total, rows))
 }
 
-async fn own_installation(State(app): State<App>, caller: Asking) -> Answer {
-    let (_, offer) = app.identity.own_installation(&caller).await?;
+async fn own_installation(State(app): State<App>, caller: Asking, headers: HeaderMap) -> Answer {
+    let offer = app.identity.own_installation(&caller, wire::token(&headers)).await?;
     Ok(data(StatusCode::OK, the_installation(&offer)?))
 }

@@ -28,12 +28,13 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
 }
 
 /// A tenant as its members see it.
-pub(super) fn basic(tenant: &Tenant, held: &[TenantRole]) -> Value {
+pub(super) fn basic(tenant: &Tenant, held: &[TenantRole], up_to_date: bool) -> Value {
     json!({
         "id": tenant.id,
         "name": account_name(tenant),
         "status": { "code": "active" },
         "userRoles": held.iter().map(roles::brief).collect::<Vec<_>>(),
+        "applicationInstallationStatus": if up_to_date { "ok" } else { "outdated" },
     })
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, get, patch};
 use edge::Payload;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use identity::MayDo;
 use model::{Caller, Denial, Error, Result, UserId};
 use serde::Deserialize;
@@ -49,20 +49,25 @@ async fn user(State(app): State<App>, caller: Asking, Path(user): Path<String>) 
     ))
 }
 
-async fn user_tenants(State(app): State<App>, caller: Asking, Path(user): Path<String>, query: Query) -> Answer {
+async fn user_tenants(State(app): State<App>, caller: Asking, headers: HeaderMap, Path(user): Path<String>, query: Query) -> Answer {
     oneself(&caller, &user)?;
     let (paging, span) = wire::paging(&query)?;
     let all = app.identity.own_tenants(&caller, span).await?;
-    let rows: Vec<_> = all.items.iter().map(|(member, held)| tenants::basic(&member.tenant, held)).collect();
+    let mut rows = Vec::with_capacity(all.items.len());
+    for (member, held) in &all.items {
+        let agreed = app.identity.agreed_to_in(&caller, wire::token(&headers), member.tenant.id).await?;
+        rows.push(tenants::basic(&member.tenant, held, agreed));
+    }
     Ok(list(paging, all.total, rows))
 }
 
-async fn user_tenant(State(app): State<App>, caller: Asking, Path((user, tenant)): Path<(String, String)>) -> Answer {
+async fn user_tenant(State(app): State<App>, caller: Asking, headers: HeaderMap, Path((user, tenant)): Path<(String, String)>) -> Answer {
     oneself(&caller, &user)?;
     let id: model::TenantId = wire::id("tenantId", &tenant)?;
     let all = app.identity.own_tenants(&caller, identity::Span::max()).await?;
     let found = all.items.iter().find(|(member, _)| member.tenant.id == id).ok_or(Error::not_found("tenant"))?;
-    Ok(data(StatusCode::OK, tenants::basic(&found.0.tenant, &found.1)))
+    let agreed = app.identity.agreed_to_in(&caller, wire::token(&headers), id).await?;
+    Ok(data(StatusCode::OK, tenants::basic(&found.0.tenant, &found.1, agreed)))
 }
 
 async fn permissions(State(app): State<App>, caller: Asking, Path(user): Path<String>) -> Answer {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use edge::Payload;
+use http::HeaderMap;
 use identity::Span;
 use model::{Caller, Error, Result, TenantId, UserId};
 use serde::{Deserialize, Deserializer};
@@ -47,6 +48,11 @@ pub(super) fn user(text: &str) -> Result<UserId> {
 pub(super) fn own_tenant(caller: &Caller, text: &str) -> Result<TenantId> {
     let tenant: TenantId = id("tenantId", text)?;
     if tenant == caller.tenant { Ok(tenant) } else { Err(Error::not_found("tenant")) }
+}
+
+/// The token the caller was recognised by.
+pub(super) fn token(headers: &HeaderMap) -> &str {
+    edge::bearer(headers).unwrap_or_default()
 }
 
 /// `page` and `pageSize`.

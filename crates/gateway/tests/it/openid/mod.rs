@@ -1,7 +1,9 @@
 //! The OpenID provider: other people's clients through both faces, and what happens to bad input.
 
+mod apache;
 mod attacks;
 mod factor;
+mod keycloak;
 mod mailed;
 mod pages;
 mod tables;

@@ -119,7 +119,8 @@ async fn every_parameter_missing_repeated_too_long_or_not_utf8() {
             }
             let many = (0..65).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
             assert_eq!(refused(&http, &path, format!("{}&{many}", encode(&plain)), "too many").await, "invalid_request");
-            for broken in ["%zz=%", "{}", "client_id", "\u{0}"] {
+            // At the logout endpoint a form without a refresh token is a browser's, and answered by a page.
+            for broken in ["%zz=%", "{}", "client_id", "\u{0}"].into_iter().filter(|_| endpoint != "end_session_endpoint") {
                 refused(&http, &path, broken.to_owned(), broken).await;
             }
         }
