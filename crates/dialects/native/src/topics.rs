@@ -7,8 +7,16 @@ use model::Thing;
 use things::{Handle, Publish, TopicMap};
 
 /// The topic space `things/{key}/…`.
-pub static TOPICS: TopicMap =
-    TopicMap { dialect: "native", publish, subscribe, inbox, outgoing: |_, message| message.payload.clone(), target, handle: Handle::Key, channels: None };
+pub static TOPICS: TopicMap = TopicMap {
+    dialect: "native",
+    publish,
+    subscribe,
+    inbox,
+    outgoing: |_, message| message.payload.clone(),
+    target,
+    handle: Handle::Key,
+    channels: None,
+};
 
 const ROOT: &str = "things/";
 const INBOX: &str = "/inbox";
