@@ -7,6 +7,7 @@
 //! - [`flashlex`], [`native`]: each API as its users meet it.
 //! - [`flash_payments`]: GraphQL, by the seed, by other clients, and clicked.
 //! - [`flotas`]: the fleet API, its trackers and its back ends.
+//! - [`lightelligence`]: the OSRAM platform's devices and notifications, held to its OpenAPI file.
 //! - [`openid`]: the OpenID provider through other people's clients.
 //! - [`open_iot`]: Open IoT Service Platform: tokens, users and accounts.
 //! - [`clients`]: other people's devices and tools.
@@ -19,6 +20,7 @@ mod flash_payments;
 mod flashlex;
 mod flotas;
 mod isolation;
+mod lightelligence;
 mod native;
 mod open_iot;
 mod openid;
