@@ -55,12 +55,13 @@ async fn open() -> House {
     let mut config = Config::for_test(folder.path().join("data"), clock.clone());
     config.provision = Some(fleet);
     let running = gateway::start(config).await.unwrap();
-    let (identity, things, notify) = (running.house.identity.clone(), running.house.things.clone(), running.house.notify.clone());
+    let gateway::House { identity, things, notify, rules, .. } = running.house.clone();
     let options = native::Options::new("0", clock.now());
     let app = native::App {
         identity: identity.clone(),
         things: things.clone(),
         notify: notify.clone(),
+        rules: rules.clone(),
         options,
         provision: None,
         backup: None,
@@ -75,10 +76,13 @@ async fn open() -> House {
         registration: true,
     };
     let flashlex = flashlex::App { identity: identity.clone(), things: things.clone(), notify: notify.clone(), options: flashlex_options };
+    let realm = &openid::realms::OLT.realm.profile;
+    let lightelligence = lightelligence::App { identity: identity.clone(), things: things.clone(), rules: rules.clone(), realm };
     let root = native::router(app)
         .merge(flotas_control::router(flotas_control::App { identity: identity.clone(), things: things.clone() }))
-        .merge(flash_payments::router(flash_payments::App { identity: identity.clone(), things: things.clone() }))
-        .merge(openid::router(openid::App { identity: identity.clone() }))
+        .merge(flash_payments::router(flash_payments::App { identity: identity.clone(), things: things.clone(), rules: rules.clone() }))
+        .merge(openid::router(openid::App { identity: identity.clone(), notify: notify.clone() }))
+        .merge(lightelligence::router(lightelligence))
         .merge(flashlex::router(flashlex))
         .merge(open_iot::router(open_iot::App { identity, notify, registration: true, version: "0" }));
     let app = edge::App::new(VirtualHosts::new(root), clock.clone(), Vec::new(), Meter::default());

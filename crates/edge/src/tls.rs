@@ -65,7 +65,7 @@ impl TlsReload {
     pub fn mqtts(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let verifier = Arc::new(AnyLeaf { provider: self.shared.provider.clone() });
         let mut config = self.builder()?.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(self.clone()));
-        config.alpn_protocols = vec![b"mqtt".to_vec(), b"x-amzn-mqtt-ca".to_vec()];
+        config.alpn_protocols = vec![b"mqtt".to_vec(), b"x-amzn-mqtt-ca".to_vec(), b"mqttv311".to_vec()];
         // A resumed session brings the certificate of its first handshake along; the broker's host looks it up on every CONNECT.
         Ok(Arc::new(config))
     }

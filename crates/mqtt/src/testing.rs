@@ -141,12 +141,15 @@ impl Host for OpenHost {
         if filter.starts_with("forbidden/") || filter.starts_with("$SYS/") && !filter.starts_with("$SYS/tenant/") && !named("root") {
             return None;
         }
-        let inbox = filter.strip_prefix("inbox/").map(|name| Inbox { id: Self::thing(name).into(), form: 1 });
+        let first = filter.strip_prefix("inbox/").map(|name| (name, 1));
+        let opens = first.or(filter.strip_prefix("second/").map(|name| (name, 2)));
+        let inbox = opens.map(|(name, form)| Inbox { id: Self::thing(name).into(), form });
         Some(Subscription { inbox, max_qos: if filter.starts_with("qos0/") { 0 } else { 2 }, screened: named("screened") })
     }
 
     fn render(&self, _: &Peer, form: u32, record: &Record) -> Option<(String, Bytes)> {
-        Some((format!("in/{form}"), record.payload.clone()))
+        let wanted = if record.payload.starts_with(b"second") { 2 } else { 1 };
+        (form & wanted != 0).then(|| (format!("in/{wanted}"), record.payload.clone()))
     }
 
     fn delivered(&self, _: &Peer, record: &Record) {

@@ -263,7 +263,7 @@ fn sorted(mut found: Vec<Found>) -> Vec<Found> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn the_same_is_found(rules in rules(), facts in facts(), cut in 0..60_usize) {

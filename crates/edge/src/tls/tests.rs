@@ -210,6 +210,7 @@ async fn alpn_by_listener_and_none_is_fine() {
         (&mqtts, vec![], None),
         (&mqtts, vec!["mqtt"], Some("mqtt")),
         (&mqtts, vec!["x-amzn-mqtt-ca"], Some("x-amzn-mqtt-ca")),
+        (&mqtts, vec!["mqttv311"], Some("mqttv311")),
         (&https, vec!["http/1.1"], Some("http/1.1")),
         (&https, vec!["http/1.1", "h2"], Some("h2")),
         (&https, vec![], None),

@@ -8,6 +8,7 @@
 //! - [`flashlex`], [`native`]: each API as its users meet it.
 //! - [`flash_payments`]: GraphQL, by the seed, by other clients, and clicked.
 //! - [`flotas`]: the fleet API, its trackers and its back ends.
+//! - [`lightelligence`]: the OSRAM platform's devices and notifications, held to its OpenAPI file.
 //! - [`openid`]: the OpenID provider through other people's clients.
 //! - [`lightelligence_tenancy`]: tenants, users, roles and applications of the Lightelligence API.
 //! - [`open_iot`]: Open IoT Service Platform: tokens, users and accounts.
@@ -22,6 +23,7 @@ mod flash_payments;
 mod flashlex;
 mod flotas;
 mod isolation;
+mod lightelligence;
 mod lightelligence_tenancy;
 mod native;
 mod open_iot;

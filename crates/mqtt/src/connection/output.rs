@@ -241,7 +241,11 @@ where
             };
             same && slot.message.as_ref().is_some_and(|message| message.record.seq == seq)
         });
-        if in_flight || record.expired(self.broker.clock.now()) {
+        let unwritten = |(via, written): &(Source, Arc<Record>)| {
+            let same = matches!((via, source), (Source::Thing(a), Source::Thing(b)) if a.id == b.id);
+            same && written.seq == seq
+        };
+        if in_flight || self.unwritten.iter().any(unwritten) || record.expired(self.broker.clock.now()) {
             return;
         }
         match source {
@@ -518,6 +522,11 @@ where
                     Consumer::new(source, inbox, inbox, self.broker.journal.inbox_watch(inbox), again_until)
                 }
             };
+            if consumer.source != source {
+                // What was passed over may fit the new form.
+                (consumer.after, consumer.more) = (None, true);
+                consumer.fetched.clear();
+            }
             (consumer.source, consumer.qos, consumer.ids) = (source, qos, ids);
             self.consumers.push(consumer);
         }

@@ -300,6 +300,42 @@ async fn a_things_inbox_is_read_in_order_until_acknowledged() {
 }
 
 #[tokio::test]
+async fn several_filters_read_one_inbox_each_in_its_form() {
+    let house = house().await;
+    let mut sender = join(&house, Level::V5, "app").await;
+    for qos in [1, 0] {
+        for payload in ["a", "second b", "c"] {
+            sender.publish("to/dev", payload, 1).await;
+        }
+        let mut device = join(&house, Level::V4, "dev").await;
+        device.subscribe("inbox/dev", qos).await;
+        device.expect("a").await;
+        device.expect("c").await;
+        device.silent().await;
+        // What nobody had asked for was left where it was; now it comes, and nothing twice.
+        device.subscribe("second/dev", qos).await;
+        let second = device.message().await;
+        assert_eq!((second.topic, second.payload), ("in/2", &b"second b"[..]));
+        sender.publish("to/dev", "second d", 1).await;
+        sender.publish("to/dev", "e", 1).await;
+        device.expect("second d").await;
+        device.expect("e").await;
+        device.silent().await;
+        device.vanish().await;
+        // `message` does not acknowledge, `expect` does.
+        let left = house.journal.inbox_len(OpenHost::thing("dev").into());
+        assert_eq!(left, usize::from(qos == 1));
+        if left > 0 {
+            let mut device = join(&house, Level::V4, "dev").await;
+            device.subscribe("second/dev", 1).await;
+            assert!(device.expect("second b").await.dup);
+            device.ping().await;
+            device.vanish().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_inbox_stays_within_the_receive_maximum() {
     let house = house().await;
     let mut sender = join(&house, Level::V5, "app").await;

@@ -49,12 +49,17 @@ impl Place {
     }
 }
 
+/// A name that is given must say something: the core takes an empty one for none.
+fn titled(name: Option<String>) -> Result<Option<String>> {
+    if name.as_deref() == Some("") { Err(Error::invalid("info.name", "must not be empty")) } else { Ok(name) }
+}
+
 impl Body {
     pub(super) fn create(self) -> Result<NewDevice> {
         let missing = |name: &'static str| Error::invalid(name, "is required");
         let info = self.info.ok_or_else(|| missing("info"))?;
         Ok(NewDevice {
-            title: info.name.ok_or_else(|| missing("info.name"))?,
+            title: titled(info.name)?.ok_or_else(|| missing("info.name"))?,
             thing_type: Some(info.device_type_id.ok_or_else(|| missing("info.deviceTypeId"))?),
             description: info.description.value(),
             location: info.location.value(),
@@ -79,7 +84,7 @@ impl Body {
             Patch::Remove => Some(present.custom.keys().map(|key| (key.clone(), Value::Null)).collect()),
         };
         Ok(DeviceChange {
-            title: info.name,
+            title: titled(info.name)?,
             thing_type: info.device_type_id,
             description: info.description.change(),
             location: info.location.change(),

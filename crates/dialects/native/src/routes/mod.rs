@@ -4,6 +4,7 @@ mod clients;
 mod gateway;
 mod messages;
 mod registrations;
+mod rules;
 mod second_factor;
 mod stream;
 mod tenants;
@@ -62,6 +63,19 @@ pub fn all(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(routes!(registrations::delete_initial_token))
         .routes(routes!(clients::list_api_keys, clients::create_api_key))
         .routes(routes!(clients::delete_api_key))
+        .routes(routes!(rules::list_rules, rules::create_rule))
+        .routes(routes!(rules::get_rule, rules::replace_rule, rules::delete_rule))
+        .routes(routes!(rules::list_executions))
+        .routes(routes!(rules::list_alerts))
+        .routes(routes!(rules::get_alert))
+        .routes(routes!(rules::acknowledge_alert))
+        .routes(routes!(rules::clear_alert))
+        .routes(routes!(rules::list_notifications, rules::create_notification))
+        .routes(routes!(rules::get_notification, rules::replace_notification, rules::delete_notification))
+        .routes(routes!(rules::list_told))
+        .routes(routes!(rules::webhook_secret))
+        .routes(routes!(rules::list_deliveries))
+        .routes(routes!(rules::retry_delivery))
         .routes(routes!(gateway::info))
         .routes(routes!(gateway::list_audit))
         .routes(routes!(gateway::list_signing_keys, gateway::rotate_signing_key))

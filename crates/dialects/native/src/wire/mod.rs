@@ -5,11 +5,13 @@
 mod gateway;
 mod messages;
 mod people;
+mod rules;
 mod things;
 
 pub use gateway::*;
 pub use messages::*;
 pub use people::*;
+pub use rules::*;
 pub use things::*;
 
 use std::borrow::Cow;
