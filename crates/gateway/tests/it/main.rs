@@ -24,6 +24,7 @@ mod isolation;
 mod native;
 mod open_iot;
 mod openid;
+mod queues;
 mod unauthorized;
 
 use std::path::PathBuf;
