@@ -143,9 +143,10 @@ pub(crate) async fn open_journal(config: &Config, layout: &Layout) -> Result<Jou
         faults: Faults::none(),
     };
     Journal::open(options).await.map_err(|e| match e {
-        JournalError::Corrupt { .. } => {
-            Problem::setup(format!("the journal in {}: {e}; restore a backup, or move the damaged file away", dir.display()))
-        }
+        JournalError::Corrupt { .. } => Problem::setup(format!(
+            "the journal in {}: {e}; `heliograph doctor --repair` steps over the damage, or restore a backup",
+            dir.display()
+        )),
         other => Problem::setup(format!("cannot open the journal in {}: {other}", dir.display())),
     })
 }

@@ -11,6 +11,8 @@ use model::{Caller, Direction, Error, Message, MessageId, Page, PageRequest, Per
 
 use crate::{Found, Outgoing, Sent, Things};
 
+/// Dead letters looked through at a time.
+const LOOK: usize = 256;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
@@ -246,10 +248,20 @@ impl Things {
 
     /// A message the plan still keeps, or a dead letter, however old.
     async fn any_record(&self, caller: &Caller, found: &Found, id: MessageId) -> Result<Arc<Record>> {
-        let record = self.inner.journal.get(caller.tenant, found.thing.id, id).await?.ok_or_else(missing)?;
-        let horizon = self.horizon(found.state.plan().retention);
-        let kept = record.at >= horizon || self.inner.journal.status(&record) == model::MessageStatus::Dead;
-        if kept { Ok(record) } else { Err(missing()) }
+        match self.record(caller, found, id).await {
+            Err(Error::NotFound { .. }) => {}
+            other => return other,
+        }
+        // The history forgets what is past retention; the dead letters do not.
+        let (inbox, mut after) = (InboxId::dead_letters(found.thing.id), None);
+        loop {
+            let letters = self.inner.journal.inbox_peek(inbox, after, LOOK).await?;
+            let last = letters.last().ok_or_else(missing)?.seq;
+            after = Some(last);
+            if let Some(record) = letters.into_iter().find(|record| record.id == id) {
+                return Ok(record);
+            }
+        }
     }
 }
 

@@ -42,15 +42,15 @@ impl Findings {
     }
 }
 
-/// Prints one line a check; exit code 1 when something is wrong.
-pub async fn run(config: Result<Config, Problem>) -> Result<ExitCode, Problem> {
+/// Prints one line a check; exit code 1 when something is wrong. `repair`: the journal's damage is repaired first.
+pub async fn run(config: Result<Config, Problem>, repair: bool) -> Result<ExitCode, Problem> {
     let mut findings = Findings::default();
     match config {
         Err(problem) => findings.wrong("configuration", problem)?,
         Ok(config) => {
             let source = config.source.as_ref().map_or_else(|| "no file, defaults".to_owned(), |path| path.display().to_string());
             findings.good("configuration", source)?;
-            examine(&mut findings, &config).await?;
+            examine(&mut findings, &config, repair).await?;
         }
     }
     if findings.wrong == 0 {
@@ -60,7 +60,7 @@ pub async fn run(config: Result<Config, Problem>) -> Result<ExitCode, Problem> {
     Ok(ExitCode::FAILURE)
 }
 
-async fn examine(findings: &mut Findings, config: &Config) -> Result<(), Problem> {
+async fn examine(findings: &mut Findings, config: &Config, repair: bool) -> Result<(), Problem> {
     let layout = Layout::new(&config.data);
     clock(findings, config.clock.now())?;
     if !layout.dir().is_dir() {
@@ -73,8 +73,18 @@ async fn examine(findings: &mut Findings, config: &Config) -> Result<(), Problem
     }
     match layout.try_lock() {
         Err(problem) => findings.wrong("data directory", problem),
-        Ok(None) => running(findings, config, &layout).await,
-        Ok(Some(lock)) => stopped(findings, config, &layout, lock).await,
+        Ok(None) => {
+            if repair {
+                findings.wrong("journal", "in use by the running gateway; stop it, then repair")?;
+            }
+            running(findings, config, &layout).await
+        }
+        Ok(Some(lock)) => {
+            if repair {
+                mend(findings, &layout).await?;
+            }
+            stopped(findings, config, &layout, lock).await
+        }
     }
 }
 
@@ -192,6 +202,27 @@ async fn stopped(findings: &mut Findings, config: &Config, layout: &Layout, lock
             Ok(())
         }
         Err(problem) => findings.wrong("keys", problem),
+    }
+}
+
+/// Repairs the journal and tells what was done, a line a place.
+async fn mend(findings: &mut Findings, layout: &Layout) -> Result<(), Problem> {
+    let dir = layout.journal();
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let repaired = tokio::task::spawn_blocking(move || journal::repair(&dir)).await.map_err(Problem::failed)?;
+    match repaired {
+        Err(error) => findings.wrong("repair", error),
+        Ok(repairs) if repairs.is_empty() => findings.good("repair", "nothing to repair in the journal"),
+        Ok(repairs) => {
+            for repair in repairs {
+                let kept = repair.kept.map_or_else(String::new, |path| format!("; kept as {}", path.display()));
+                let damage = repair.damage;
+                findings.note("repair", format!("{} at {}: {}: {}{kept}", damage.file, damage.offset, damage.what, repair.done))?;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -69,7 +69,11 @@ enum Command {
         what: messages::Messages,
     },
     /// Check configuration, files, disk, store, journal, clock and certificates
-    Doctor,
+    Doctor {
+        /// Repair the journal of a gateway that does not run: damaged places are kept aside and stepped over, indexes built anew
+        #[arg(long)]
+        repair: bool,
+    },
     /// Write a backup, while the gateway runs or not
     Backup {
         /// The file to write; it must not exist
@@ -154,7 +158,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         Command::Token(token) => token::run(&common.load()?, token).await?,
         Command::Things { scope, what } => things::run(&common.load()?, &scope, what).await?,
         Command::Messages { scope, what } => messages::run(&common.load()?, &scope, what).await?,
-        Command::Doctor => return doctor::run(common.load()).await,
+        Command::Doctor { repair } => return doctor::run(common.load(), repair).await,
         Command::Backup { file } => backup::back_up(&common.load()?, &file).await?,
         Command::Restore { file } => backup::restore(&common.load()?, &file)?,
     }
@@ -207,6 +211,7 @@ mod tests {
             "messages dead dev-1 --json",
             "messages durability flush --tenant t",
             "doctor",
+            "doctor --repair",
             "backup b.zip",
             "restore b.zip --data d",
         ] {

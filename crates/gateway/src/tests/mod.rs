@@ -3,6 +3,7 @@
 mod commands;
 mod endings;
 mod mqtt;
+mod queue;
 mod websocket;
 
 use model::{Caller, Clock, ThingId, Timestamp};

@@ -28,6 +28,7 @@ mod lightelligence_tenancy;
 mod native;
 mod open_iot;
 mod openid;
+mod queues;
 mod unauthorized;
 
 use std::path::PathBuf;

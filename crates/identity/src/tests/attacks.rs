@@ -209,6 +209,13 @@ async fn things_sign_for_themselves_alone(house: House) {
         let caller = house.identity.verify_thing_token(handle, &token).await.unwrap();
         assert_eq!((caller.tenant, caller.principal), (thing.tenant, Principal::Thing(thing.id)));
         assert!(!caller.permissions.has(model::Permission::ThingRead));
+        // A session that rests on it ends with the certificate, however late the token says it ends.
+        let late = with(claims(handle), "exp", json!(now + 400 * 365 * 86_400));
+        if let Ok((_, ends)) = house.identity.verify_thing_token_until(handle, &sign(&pair.private_key_pem, &header(handle), &late)).await {
+            assert_eq!(ends.map(|t| t.as_second()), Some(pair.not_after.as_second()));
+        }
+        let (_, ends) = house.identity.verify_thing_token_until(handle, &token).await.unwrap();
+        assert_eq!(ends.map(|t| t.as_second()), Some(pair.not_after.as_second()));
     }
     let good = |claims: &Value| sign(&rsa_pair.private_key_pem, &header("dev-1"), claims);
     let base = claims("dev-1");

@@ -214,7 +214,8 @@ fn unsubscribe<'a>(r: &mut Reader<'a>, level: Level) -> Result<Packet<'a>, Decod
 fn codes<'a>(r: &mut Reader<'a>, level: Level, scope: Scope) -> Result<CodesAck<'a>, DecodeError> {
     let pid = r.pid()?;
     let properties = properties(r, level, scope)?;
-    let codes = std::mem::take(&mut r.0);
+    // UNSUBACK has none on 3.1.1; what follows there is left over.
+    let codes = if scope == Scope::UnsubAck && !level.is_v5() { &[][..] } else { std::mem::take(&mut r.0) };
     Ok(CodesAck { pid, properties, codes })
 }
 

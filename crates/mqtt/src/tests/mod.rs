@@ -3,6 +3,7 @@
 mod basics;
 mod client;
 mod delivery;
+mod faults;
 mod figures;
 mod flow;
 mod limits;
