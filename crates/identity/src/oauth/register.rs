@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{AuthMethod, Caller, Client, ClientSecurity, Denial, Error, Grant, Page, PageRequest, Permission, Permissions, Principal, Role};
+use model::{
+    AuthMethod, Caller, Client, ClientSecurity, Denial, Error, Grant, Page, PageRequest, Permission, Permissions, Principal, Role,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use store::{ClientRecord, InitialTokenRecord};
