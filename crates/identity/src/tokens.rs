@@ -247,8 +247,17 @@ impl Identity {
         let expires = second(until.map_or(expires, |until| until.min(expires)))?;
         let mut claims = claims(token_id, issued, expires);
         let (role, permissions) = describe(caller.permissions);
-        let own =
-            Own { profile: profile.name.to_owned(), tenant: caller.tenant, kind, id: id.clone(), role, permissions, key: api_key, session, elsewhere: !resources.is_empty() };
+        let own = Own {
+            profile: profile.name.to_owned(),
+            tenant: caller.tenant,
+            kind,
+            id: id.clone(),
+            role,
+            permissions,
+            key: api_key,
+            session,
+            elsewhere: !resources.is_empty(),
+        };
         claims.entry("sub").or_insert_with(|| Value::String(id));
         claims.insert("iss".to_owned(), Value::String((profile.issuer)(&self.public_url())));
         match (profile.audience, resources) {
