@@ -72,7 +72,7 @@ impl Identity {
     /// The calling user's tenants with its roles there, the youngest tenant first.
     pub async fn own_tenants(&self, caller: &Caller, span: Span) -> Result<Listing<(MemberOf, Vec<TenantRole>)>> {
         let mut all = self.memberships_of(caller).await?;
-        all.sort_by(|a, b| (b.tenant.created, b.tenant.id).cmp(&(a.tenant.created, a.tenant.id)));
+        all.sort_by_key(|m| std::cmp::Reverse((m.tenant.created, m.tenant.id)));
         let Listing { items, total } = Listing::cut(all, span);
         let mut tx = self.inner.db.read().await?;
         let mut with_roles = Vec::with_capacity(items.len());

@@ -75,7 +75,7 @@ impl Identity {
         caller.require(Permission::InstallationRead)?;
         let mut tx = self.inner.db.read().await?;
         let mut records = tx.applications_for(caller.tenant).await?;
-        records.sort_by(|a, b| (b.created, b.id).cmp(&(a.created, a.id)));
+        records.sort_by_key(|a| std::cmp::Reverse((a.created, a.id)));
         records.dedup_by_key(|a| a.id);
         let mut all = Vec::new();
         for record in records {

@@ -118,7 +118,7 @@ async fn own_role(tx: &mut Tx, record: RoleRecord) -> Result<TenantRole> {
 pub(crate) async fn roles_of(tx: &mut Tx, membership: &Membership) -> Result<Vec<TenantRole>> {
     let since = tx.tenant(membership.tenant).await?.map_or(membership.created, |t| t.created);
     let mut records = tx.roles_of_member(membership.tenant, membership.user).await?;
-    records.sort_by(|a, b| (b.created, b.id).cmp(&(a.created, a.id)));
+    records.sort_by_key(|r| std::cmp::Reverse((r.created, r.id)));
     let mut all = Vec::with_capacity(records.len() + 1);
     for record in records {
         all.push(own_role(tx, record).await?);

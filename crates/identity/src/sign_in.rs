@@ -56,7 +56,8 @@ impl Identity {
     /// [`Error::Unauthenticated`]. Good credentials for a tenant one has no part in are [`Error::Forbidden`].
     pub async fn sign_in(&self, credential: Credential<'_>, tenant: TenantChoice<'_>, origin: &Origin) -> Result<SignedIn> {
         let signed_in = self.heard(credential, self.check(credential, tenant, origin).await, origin)?;
-        self.record(AuditEvent::done(&signed_in.caller, "sign_in", None).detail(method(credential)));
+        let how = if signed_in.api_key.is_some() { "API key" } else { method(credential) };
+        self.record(AuditEvent::done(&signed_in.caller, "sign_in", None).detail(how));
         Ok(signed_in)
     }
 
@@ -109,6 +110,15 @@ impl Identity {
     }
 
     async fn check_password(&self, login: &str, password: &str, tenant: TenantChoice<'_>, origin: &Origin) -> Checked<SignedIn> {
+        // Where a password alone does not do, an API key in its place does: an app password.
+        if let Some(standing) = self.inner.directory.user_by_login(login).await?
+            && standing.factor.demanded()
+            && password.len() <= TEXT_MAX
+            && let Some(key) = self.inner.directory.api_key(secret::hash_secret(password)).await?
+            && key.user == standing.record.user.id
+        {
+            return self.check_key(Some(login), password, tenant, origin).await;
+        }
         let standing = self.by_password(login, password, None, origin).await?;
         let signed_in = self.user_in(&standing, tenant, origin).await?;
         // An operator is no member of every tenant whose rules it comes under.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use testkit::fleet::{ACME, ALICE, CAROL, RITA};
 use testkit::{Auth, Gateway, Http};
 
+use crate::lightelligence_tenancy::{self, Api};
+
 /// Who of those that are signed in may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lacks {
@@ -166,6 +168,73 @@ const FLASHLEX: &[Operation] = &[
     op("POST", "/prd/v1/things/{thing}/publish", Lacks::Reader, || json!({ "message": "hello" })),
     op("DELETE", "/prd/v1/things/{thing}/messages", Lacks::Reader, none),
     op("DELETE", "/prd/v1/things/{thing}", Lacks::Reader, none),
+];
+
+/// Lightelligence: tenants, roles, applications. What a person asks of itself, and an application of itself, is tried in
+/// `lightelligence_tenancy`.
+const TENANCY: &[Operation] = &[
+    op("GET", "/v1/users/{own}", Lacks::Nobody, none),
+    op("GET", "/v1/users/{own}/tenants", Lacks::Nobody, none),
+    op("GET", "/v1/users/{own}/tenants/{tenant}", Lacks::Nobody, none),
+    op("GET", "/v1/users/{own}/permissions", Lacks::Nobody, none),
+    op("GET", "/v1/users/{own}/invites", Lacks::Nobody, none),
+    op("GET", "/v1/permissions", Lacks::Nobody, none),
+    op("GET", "/v1/applications", Lacks::Nobody, none),
+    op("GET", "/v1/tenants/{tenant}", Lacks::Stranger, none),
+    op("GET", "/v1/tenants/{tenant}/roles", Lacks::Stranger, none),
+    op("GET", "/v1/applications/{application}", Lacks::Stranger, none),
+    op("GET", "/v1/applications/{application}/permissions", Lacks::Stranger, none),
+    op("PATCH", "/v1/tenants/{tenant}", Lacks::Reader, || json!({ "contractId": "c-1" })),
+    op("GET", "/v1/tenants/{tenant}/users", Lacks::Reader, none),
+    op("GET", "/v1/tenants/{tenant}/users/{member}/roles", Lacks::Reader, none),
+    op("PUT", "/v1/tenants/{tenant}/users/{member}/roles", Lacks::Reader, || json!([{ "id": "{role}" }])),
+    op("GET", "/v1/tenants/{tenant}/users/{member}/permissions", Lacks::Reader, none),
+    op("GET", "/v1/tenants/{tenant}/invites", Lacks::Reader, none),
+    op(
+        "POST",
+        "/v1/tenants/{tenant}/invites",
+        Lacks::Reader,
+        || json!({ "receiverEmail": "friend@example.com", "roles": [{ "id": "{role}" }] }),
+    ),
+    op("GET", "/v1/roles", Lacks::Reader, none),
+    op("POST", "/v1/roles", Lacks::Reader, || json!({ "name": "Another" })),
+    op("GET", "/v1/roles/{role}", Lacks::Reader, none),
+    op("PATCH", "/v1/roles/{role}", Lacks::Reader, || json!({ "description": "changed" })),
+    op("GET", "/v1/roles/{role}/users", Lacks::Reader, none),
+    op("GET", "/v1/audit-logs", Lacks::Reader, none),
+    op("GET", "/v1/application-developer/applications", Lacks::Reader, none),
+    op("POST", "/v1/application-developer/applications", Lacks::Reader, || json!({ "name": "Another" })),
+    op("GET", "/v1/application-developer/applications/{application}", Lacks::Reader, none),
+    op("PATCH", "/v1/application-developer/applications/{application}", Lacks::Reader, || json!({ "teaserDescription": "changed" })),
+    op("POST", "/v1/application-developer/applications/{application}/secret", Lacks::Reader, || json!({})),
+    op("GET", "/v1/application-developer/applications/{application}/allowed-tenants", Lacks::Reader, none),
+    op("PUT", "/v1/application-developer/applications/{application}/allowed-tenants/{user}", Lacks::Reader, || json!({ "comment": "x" })),
+    op("GET", "/v1/application-developer/applications/{application}/custom-permissions", Lacks::Reader, none),
+    op(
+        "POST",
+        "/v1/application-developer/applications/{application}/custom-permissions",
+        Lacks::Reader,
+        || json!({ "alias": "another", "name": "another", "category": "another" }),
+    ),
+    op("GET", "/v1/application-developer/applications/{application}/custom-permissions/{custom}", Lacks::Reader, none),
+    op(
+        "PATCH",
+        "/v1/application-developer/applications/{application}/custom-permissions/{custom}",
+        Lacks::Reader,
+        || json!({ "category": "changed" }),
+    ),
+    op("POST", "/v1/applications/{application}/installation", Lacks::Reader, || json!({ "permissions": { "client": [], "user": [] } })),
+    op("GET", "/v1/applications/{application}/installation", Lacks::Stranger, none),
+    op("PUT", "/v1/applications/{application}/installation", Lacks::Reader, none),
+    op("PATCH", "/v1/applications/{application}/installation", Lacks::Reader, || json!({ "permissions": { "client": [], "user": [] } })),
+    op("DELETE", "/v1/applications/{application}/installation", Lacks::Reader, none),
+    op("DELETE", "/v1/application-developer/applications/{application}/custom-permissions/{custom}", Lacks::Reader, none),
+    op("DELETE", "/v1/application-developer/applications/{application}/allowed-tenants/{user}", Lacks::Reader, none),
+    op("DELETE", "/v1/application-developer/applications/{application}", Lacks::Reader, none),
+    op("DELETE", "/v1/tenants/{tenant}/invites/{invite}", Lacks::Reader, none),
+    op("DELETE", "/v1/roles/{role}", Lacks::Reader, none),
+    op("DELETE", "/v1/tenants/{tenant}/users/{member}", Lacks::Reader, none),
+    op("DELETE", "/v1/tenants/{tenant}", Lacks::Reader, none),
 ];
 
 /// FlashLex operations that take another credential than a user's token: tried on their own below.
@@ -413,6 +482,26 @@ fn the_table_of_lightelligence_is_complete() {
     let documented: BTreeSet<String> = operations(&document).into_iter().filter(mine).collect();
     let table: BTreeSet<String> = LIGHTELLIGENCE.iter().map(|(method, path)| anonymous(&format!("{method} {path}"))).collect();
     assert_eq!(table, documented);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_on_lightelligences_tenants_is_guarded() {
+    let gateway = lightelligence_tenancy::builder().start().await;
+    let http = gateway.http();
+    let person = async |person| Api::person(&http, &person, None).await;
+    let (alice, rita, carol) = (person(ALICE).await, person(RITA).await, person(CAROL).await);
+    let native = ALICE.native(&http).await;
+    let mut world = World::make(&gateway, &native, &ALICE.flashlex(&http).await).await;
+    let id = |answer: testkit::Exchange| answer.expect(201).json()["data"]["id"].as_str().unwrap().to_owned();
+    let application = json!({ "name": "Lamps", "allowedTenants": [{ "tenantId": ACME }] });
+    let application = id(alice.post("/application-developer/applications", &application).await);
+    let custom = json!({ "alias": "lamps", "name": "lamps", "category": "lamps" });
+    let custom = id(alice.post(&format!("/application-developer/applications/{application}/custom-permissions"), &custom).await);
+    let role = id(alice.post("/roles", &json!({ "name": "Lamps" })).await);
+    let invite = json!({ "receiverEmail": "somebody@example.com", "roles": [{ "id": role }] });
+    let invite = id(alice.post(&format!("/tenants/{ACME}/invites"), &invite).await);
+    world.names.extend([("{application}", application), ("{custom}", custom), ("{role}", role), ("{invite}", invite)]);
+    refuse_all(&gateway, TENANCY, &world, &alice.http, &rita.http, &carol.http, &native).await;
 }
 
 /// Tokens end: an hour and a bit later every operation refuses them.

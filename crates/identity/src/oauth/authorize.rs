@@ -51,7 +51,7 @@ pub enum Authorization {
     /// The user has to sign in first.
     LogIn,
     /// The user has to be asked.
-    Consent(ConsentAsked),
+    Consent(Box<ConsentAsked>),
     /// Send the browser there.
     Answer(Redirect),
 }
@@ -287,12 +287,12 @@ impl Identity {
                         return refuse(Code::ConsentRequired, "the user has to be asked");
                     }
                     let email = standing.record.user.email.clone();
-                    return Ok(Authorization::Consent(ConsentAsked {
+                    return Ok(Authorization::Consent(Box::new(ConsentAsked {
                         client: client.clone(),
                         scope: request.scope.clone(),
                         tenants,
                         email,
-                    }));
+                    })));
                 }
                 Decision { allow: true, tenant: Some(first.0) }
             }

@@ -15,6 +15,8 @@ use crate::{Identity, Origin, secret};
 const URN: &str = "urn:ietf:params:oauth:request_uri:";
 /// Long enough to sign in with.
 const LIFETIME: Duration = Duration::from_mins(10);
+/// A request as kept, in bytes.
+const REQUEST_MAX: usize = 16 * 1024;
 /// What proves the client is not part of the request.
 const NOT_KEPT: [&str; 3] = ["client_secret", "client_assertion", "client_assertion_type"];
 
@@ -58,6 +60,9 @@ impl Identity {
         let uri = format!("{URN}{}", URL_SAFE_NO_PAD.encode(secret::random::<32>()));
         let hash = secret::sha256(uri.as_bytes());
         let request = serde_json::to_string(&kept).map_err(model::Error::internal)?;
+        if request.len() > REQUEST_MAX {
+            return Err(OAuthError::invalid_request("the request is too long"));
+        }
         self.judged(realm, &Params::new(kept)?, Some(PushedAs { hash, at: now })).await.map_err(|error| match error {
             AuthorizeError::Show(error) => error,
             AuthorizeError::Redirect(redirect) => redirect.told(),

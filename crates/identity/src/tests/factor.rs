@@ -249,6 +249,10 @@ async fn a_tenants_demand_shuts_out_passwords_alone(house: House) {
     // API keys are what programs use there.
     let by_key = Credential::ApiKeyOf { login: "bob@example.com", key: key.expose_secret() };
     assert!(identity.sign_in(by_key, TenantChoice::Home, &origin()).await.is_ok());
+    // Also where a password is asked for; its owner's only.
+    let app = house.password("bob@example.com", key.expose_secret()).await.unwrap();
+    assert!(app.api_key.is_some() && app.caller.tenant == acme.id);
+    assert_refused(house.password(ALICE, key.expose_secret()).await);
     // Other tenants are not concerned; an operator there without being a member is.
     assert!(house.password("carol@example.com", PASSWORD).await.is_ok());
     let operator = crate::UserChange { operator: Some(true), ..crate::UserChange::default() };

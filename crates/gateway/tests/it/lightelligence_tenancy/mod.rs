@@ -28,14 +28,14 @@ const CALLBACK: &str = "http://127.0.0.1:9999/cb";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn builder() -> Builder {
+pub(crate) fn builder() -> Builder {
     Gateway::builder().provision(&format!("{FLEET}{PORTAL}"))
 }
 
 /// Requests as somebody; every answer is held to the OpenAPI file.
 #[derive(Clone)]
-struct Api {
-    http: Http,
+pub(crate) struct Api {
+    pub(crate) http: Http,
     refresh: String,
 }
 
@@ -46,7 +46,7 @@ impl Api {
     }
 
     /// A person through the front end, in one of its tenants.
-    async fn person(http: &Http, person: &Person, tenant: Option<&str>) -> Self {
+    pub(crate) async fn person(http: &Http, person: &Person, tenant: Option<&str>) -> Self {
         Self::of(http, &sign_in(http, person, "portal", tenant).await.expect(200).json())
     }
 
@@ -67,7 +67,7 @@ impl Api {
         self.send("GET", path, None).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Exchange {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Exchange {
         self.send("POST", path, Some(body)).await
     }
 

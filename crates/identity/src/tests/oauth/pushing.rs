@@ -86,6 +86,10 @@ async fn a_pushed_request_is_judged_at_once(house: House) {
     ] {
         assert_eq!(place.push(&with(name, value), None).await.unwrap_err().code, code, "{name}={value}");
     }
+    let long = "x".repeat(8_000);
+    let mut pairs = REQUEST.to_vec();
+    pairs.extend([("nonce", long.as_str()), ("login_hint", &long), ("a", &long)]);
+    assert_eq!(place.push(&pairs, None).await.unwrap_err().code, OAuthErrorCode::InvalidRequest);
     // A proof shown while pushing binds the code (RFC 9449 10.1).
     let key = Key::ec();
     let proof = |key: &Key| key.proof(&place.house, "POST", "/oauth2/par", None, json!({}));
