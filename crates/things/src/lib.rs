@@ -45,7 +45,7 @@ pub use commands::{Action, Command};
 pub use devices::{Device, DeviceChange, NewDevice};
 pub use groups::{Group, GroupDraft};
 pub use kinds::{NewType, TypeChange, TypeFilter};
-pub use live::LiveMessages;
+pub use live::{LiveMessages, LiveReadings};
 pub use messages::idempotency;
 pub use positions::{KNOT, Position, moment, number, position};
 pub use profiles::{Profile, check_profile};
