@@ -29,7 +29,7 @@ pub struct WebSocketUpgrade {
 }
 
 impl WebSocketUpgrade {
-    /// Checks the request (RFC 6455 4.2.1) and that the client offers `protocol`. `Ok`: send the response as it is and await
+    /// Checks the request (RFC 6455 4.2.1) and that the client offers `protocol`; an empty one is none. `Ok`: send the response as it is and await
     /// [`WebSocketUpgrade::stream`] in a task of its own. `Err`: the answer that refuses.
     pub fn accept(mut request: Request, protocol: &'static str, max_message: usize) -> Result<(Response, Self), Box<Response>> {
         let headers = request.headers();
@@ -43,7 +43,7 @@ impl WebSocketUpgrade {
             refusal.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return Err(Box::new(refusal));
         }
-        if !names(headers, "sec-websocket-protocol", protocol) {
+        if !protocol.is_empty() && !names(headers, "sec-websocket-protocol", protocol) {
             return Err(Box::new(refuse(StatusCode::BAD_REQUEST, "offer the WebSocket subprotocol of this address")));
         }
         let key = headers.get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
@@ -57,7 +57,9 @@ impl WebSocketUpgrade {
         answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         answer.insert(header::SEC_WEBSOCKET_ACCEPT, key);
-        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        if !protocol.is_empty() {
+            answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
         Ok((response, Self { on, max_message }))
     }
 

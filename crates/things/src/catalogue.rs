@@ -222,7 +222,7 @@ impl Things {
         self.commit_named(tx, Some(&thing), None).await?;
         self.mark_gone(thing.id);
         self.inner.certificates.forget(thing.id);
-        self.inner.subjects.forget_thing(caller.tenant, thing.id);
+        self.inner.subjects.thing_gone(caller.tenant, thing.id);
         self.inner.identity.thing_removed(thing.id);
         // Before the journal forgets it, which may take a while.
         self.end(Ended::Thing(thing.id));

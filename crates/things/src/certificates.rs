@@ -276,6 +276,7 @@ impl Things {
         tx.commit().await?;
         self.inner.certificates.forget(certificate.thing);
         self.end(Ended::Certificate(fingerprint.clone()));
+        self.end(Ended::Keys(certificate.thing));
         Ok(())
     }
 

@@ -9,12 +9,15 @@ use model::{
     Caller, Direction, Error, Message, MessageId, Object, Permission, Permissions, Result, Selector, Slice, TenantId, ThingId, Value,
 };
 use serde::{Deserialize, Serialize};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::{Channel, Incoming, Known, Things};
 
 /// The topics of commands in the history. No client can publish under them: they begin with `$`.
 const CONFIGURATION: &str = "$configuration";
 const ACTION: &str = "$action";
+/// Actions for many devices that are written at a time.
+const AT_A_TIME: usize = 256;
 /// The longest name of an action, in bytes.
 const MAX_ACTION: usize = 255;
 
@@ -117,16 +120,20 @@ impl Things {
                 break;
             }
         }
+        // Many at a time, so that they share the disk's syncs.
+        let mut under_way = JoinSet::new();
         for id in chosen {
             let Some(known) = self.known(caller.tenant, id).await? else { continue };
             if known.compiled.as_ref().is_some_and(|compiled| compiled.action(&action.name, &action.payload).is_ok()) {
-                match self.deliver(caller, &known, ACTION, &body(&known, action)).await {
-                    Ok(_) => told += 1,
-                    // Gone meanwhile.
-                    Err(Error::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
+                if under_way.len() >= AT_A_TIME {
+                    told += told_one(under_way.join_next().await)?;
                 }
+                let (things, caller, body) = (self.clone(), caller.clone(), body(&known, action));
+                under_way.spawn(async move { things.deliver(&caller, &known, ACTION, &body).await });
             }
+        }
+        while let Some(done) = under_way.join_next().await {
+            told += told_one(Some(done))?;
         }
         Ok(told)
     }
@@ -163,6 +170,15 @@ impl Things {
         };
         let gateway = known.twin.as_ref().and_then(|twin| twin.connected_by);
         Ok(self.store_for(caller, &known.thing, incoming, NORMAL_PRIORITY, gateway).await?.message.id)
+    }
+}
+
+/// Was the device told? One that has gone meanwhile was not, which is no error.
+fn told_one(done: Option<std::result::Result<Result<MessageId>, JoinError>>) -> Result<u64> {
+    match done {
+        None | Some(Ok(Err(Error::NotFound { .. }))) => Ok(0),
+        Some(Ok(result)) => result.map(|_| 1),
+        Some(Err(error)) => Err(Error::internal(error)),
     }
 }
 

@@ -50,7 +50,7 @@ pub use journal::{Durability, NORMAL_PRIORITY, TOP_PRIORITY};
 pub use durability::{durability_name, durability_named};
 pub use groups::{Group, GroupDraft};
 pub use kinds::{NewType, TypeChange, TypeFilter};
-pub use live::LiveMessages;
+pub use live::{LiveMessages, LiveReadings};
 pub use messages::idempotency;
 pub use positions::{KNOT, Position, moment, number, position};
 pub use profiles::{Profile, check_profile};

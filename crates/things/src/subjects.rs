@@ -115,14 +115,20 @@ impl Cache {
         }
     }
 
-    /// Something about the thing changed, perhaps its aliases, or that it is there at all.
+    /// The thing is new, or something about it changed, perhaps its aliases.
     pub(crate) fn forget_thing(&self, tenant: TenantId, thing: ThingId) {
         let mut entries = self.entries.write();
         entries.generation += 1;
-        // With a gateway that is gone its things change too.
-        entries.things.retain(|(_, id), known| *id != thing && !known.value.as_ref().is_some_and(|known| known.is_behind(thing)));
+        entries.things.remove(&(tenant, thing));
         entries.aliases.retain(|(owner, _), _| *owner != tenant);
         entries.twins.remove(&tenant);
+    }
+
+    /// The thing is gone: what was behind it is behind nothing any more.
+    pub(crate) fn thing_gone(&self, tenant: TenantId, thing: ThingId) {
+        self.forget_thing(tenant, thing);
+        let behind = |known: &Known| known.is_behind(thing);
+        self.entries.write().things.retain(|_, known| !known.value.as_deref().is_some_and(behind));
     }
 
     pub(crate) fn forget_type(&self, tenant: TenantId, thing_type: ThingTypeId) {

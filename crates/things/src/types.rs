@@ -206,6 +206,8 @@ pub enum Ended {
     Thing(ThingId),
     /// The certificate was revoked: every session opened with it.
     Certificate(CertificateFingerprint),
+    /// A certificate of the thing is gone, and nobody can look up whose it was: every session opened with a token the thing signed.
+    Keys(ThingId),
     /// The thing's secret was changed or removed: every session opened with it.
     Secret(ThingId),
 }

@@ -11,6 +11,7 @@ mod objects;
 mod pace;
 mod places;
 mod playground;
+mod rules;
 mod schema;
 mod socket;
 mod tokens;
@@ -18,10 +19,10 @@ mod transport;
 
 use std::sync::Arc;
 
+use ::rules::Rules;
 use axum::Router;
 use axum::routing::get;
 use identity::Identity;
-use rules::Rules;
 use things::Things;
 
 pub use tokens::TOKENS;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ::rules::AlertFilter;
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextParseQuery};
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use async_graphql::{Context, ID, InputObject, Object, ServerError, ServerResult, SimpleObject, Subscription, Value, Variables};
@@ -9,13 +10,14 @@ use bytes::Bytes;
 use futures_util::Stream;
 use identity::AuditFilter;
 use jiff::Timestamp;
-use model::PageRequest;
+use model::{AlertState, PageRequest, Slice};
 use things::{Credentials, MessageFilter, NewThing, Outgoing, ThingFilter};
 
 use crate::caller::{asking, caller};
 use crate::error::{code, must_not_reply, or_null, refuse};
 use crate::login::{LoginInput, LoginReply, Reply, login, logout, reply};
 use crate::objects::{AuditPage, Direction, Me, Membership, Message, MessagePage, Thing, ThingPage, Usage};
+use crate::rules::{AlertPage, AlertReply, NotificationInput, NotificationPage, NotificationReply, RuleInput, RulePage, RuleReply};
 
 const DEPTH_MAX: usize = 15;
 const COMPLEXITY_MAX: usize = 1_000;
@@ -36,6 +38,10 @@ pub(crate) fn build() -> Schema {
 
 fn moment(field: &'static str, text: Option<String>) -> model::Result<Option<Timestamp>> {
     text.map(|t| t.parse().map_err(|_| model::Error::invalid(field, "is not an RFC 3339 time, such as 2026-01-31T12:00:00Z"))).transpose()
+}
+
+fn id<T: std::str::FromStr>(field: &'static str, text: Option<ID>) -> model::Result<Option<T>> {
+    text.map(|text| text.parse().map_err(|_| model::Error::invalid(field, "is not an id"))).transpose()
 }
 
 pub(crate) struct Query;
@@ -109,6 +115,50 @@ impl Query {
         let page = PageRequest::new(limit, cursor).map_err(refuse)?;
         let found = things.messages(&caller(ctx).await?, &thing, &filter, newest_first, &page).await.map_err(refuse)?;
         Ok(MessagePage { items: found.items.into_iter().map(Message::from).collect(), next: found.next })
+    }
+
+    /// Rules, in the order they were made.
+    async fn rules(&self, ctx: &Context<'_>, limit: Option<u32>, cursor: Option<String>) -> async_graphql::Result<RulePage> {
+        let rules = &asking(ctx)?.shared.app.rules;
+        let page = PageRequest::new(limit, cursor).map_err(refuse)?;
+        let found = rules.rules(&caller(ctx).await?, &page).await.map_err(refuse)?;
+        Ok(RulePage { items: found.items.into_iter().map(Into::into).collect(), next: found.next })
+    }
+
+    /// Alerts, newest first. `state` is `raised`, `acknowledged` or `cleared`.
+    async fn alerts(
+        &self,
+        ctx: &Context<'_>,
+        state: Option<String>,
+        rule: Option<ID>,
+        thing: Option<ID>,
+        limit: Option<u32>,
+        cursor: Option<String>,
+    ) -> async_graphql::Result<AlertPage> {
+        let rules = &asking(ctx)?.shared.app.rules;
+        let known = |text: String| AlertState::ALL.into_iter().find(|state| state.name() == text);
+        let wrong = || model::Error::invalid("state", "is not one of raised, acknowledged, cleared");
+        let filter = AlertFilter {
+            state: state.map(|text| known(text).ok_or_else(wrong)).transpose().map_err(refuse)?,
+            rule: id("rule", rule).map_err(refuse)?,
+            thing: id("thing", thing).map_err(refuse)?,
+        };
+        let page = PageRequest::new(limit, cursor).map_err(refuse)?;
+        let found = rules.alerts(&caller(ctx).await?, filter, &page).await.map_err(refuse)?;
+        Ok(AlertPage { items: found.items.into_iter().map(Into::into).collect(), next: found.next })
+    }
+
+    /// Notifications, newest first.
+    async fn notifications(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 100)] limit: u32,
+        #[graphql(default)] offset: u64,
+    ) -> async_graphql::Result<NotificationPage> {
+        let rules = &asking(ctx)?.shared.app.rules;
+        let slice = Slice { offset, limit: PageRequest::new(Some(limit), None).map_err(refuse)?.limit };
+        let found = rules.notifications(&caller(ctx).await?, slice).await.map_err(refuse)?;
+        Ok(NotificationPage { items: found.items.into_iter().map(Into::into).collect(), total: found.total })
     }
 
     /// What the tenant has used of its plan.
@@ -238,6 +288,33 @@ impl Mutation {
     async fn deprovision_thing(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Reply> {
         let things = &asking(ctx)?.shared.app.things;
         reply(things.deprovision(&caller(ctx).await?, &id).await, "SUCCESS", "Thing deprovisioned")
+    }
+
+    /// Creates a rule. It looks at what is said from now on.
+    async fn create_rule(&self, ctx: &Context<'_>, input: RuleInput) -> async_graphql::Result<RuleReply> {
+        let rules = &asking(ctx)?.shared.app.rules;
+        let caller = caller(ctx).await?;
+        let outcome = async { rules.create_rule(&caller, input.try_into()?).await };
+        RuleReply::of(outcome.await, "Rule created")
+    }
+
+    /// Creates a notification.
+    async fn create_notification(&self, ctx: &Context<'_>, input: NotificationInput) -> async_graphql::Result<NotificationReply> {
+        let rules = &asking(ctx)?.shared.app.rules;
+        let caller = caller(ctx).await?;
+        let outcome = async { rules.create_notification(&caller, input.try_into()?).await };
+        NotificationReply::of(outcome.await, "Notification created")
+    }
+
+    /// Somebody has seen the alert.
+    async fn acknowledge_alert(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<AlertReply> {
+        let rules = &asking(ctx)?.shared.app.rules;
+        let caller = caller(ctx).await?;
+        let outcome = match id.parse() {
+            Ok(id) => rules.acknowledge_alert(&caller, id).await,
+            Err(_) => Err(model::Error::not_found("alert")),
+        };
+        AlertReply::of(outcome, "Alert acknowledged")
     }
 
     /// Sends a message to a thing; it waits in the thing's inbox until the thing takes it.

@@ -63,9 +63,13 @@ pub fn complete(mut collected: OpenApi) -> OpenApi {
 
 /// A page's rows are written out in full where they are collected; a reference says the same once.
 fn refer_from_pages(components: &mut Components) {
-    let rows: Vec<_> = components.schemas.keys().filter_map(|name| name.strip_prefix("Page_").map(str::to_owned)).collect();
-    for row in rows {
-        let page = components.schemas.get_mut(&format!("Page_{row}"));
+    let row = |name: &String| {
+        let row = name.strip_prefix("Page_").or_else(|| name.strip_prefix("Part_"))?;
+        Some((name.clone(), row.to_owned()))
+    };
+    let pages: Vec<_> = components.schemas.keys().filter_map(row).collect();
+    for (name, row) in pages {
+        let page = components.schemas.get_mut(&name);
         if let Some(RefOr::T(Schema::Object(page))) = page
             && let Some(items) = page.properties.get_mut("items")
         {

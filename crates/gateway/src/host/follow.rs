@@ -66,6 +66,9 @@ async fn end(house: &House, broker: &Arc<Broker<MqttHost>>, what: Ended) {
                 }
             }
         }
+        Ended::Keys(id) => {
+            broker.end(|peer| peer.thing == Some(id) && with(peer, |c| c.self_signed), Reason::NotAuthorized);
+        }
         Ended::Secret(id) => {
             let by_secret = |peer: &Peer| context(peer).is_some_and(|c| c.by_secret && matches!(&c.kind, Kind::Thing { .. }));
             broker.end(|peer| peer.thing == Some(id) && by_secret(peer), Reason::NotAuthorized);

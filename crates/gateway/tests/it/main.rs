@@ -7,6 +7,7 @@
 //! - [`commands`]: the command line's promises.
 //! - [`flashlex`], [`native`]: each API as its users meet it.
 //! - [`flash_payments`]: GraphQL, by the seed, by other clients, and clicked.
+//! - [`fleet_story`]: one thing, seen through every face.
 //! - [`flotas`]: the fleet API, its trackers and its back ends.
 //! - [`lightelligence`]: the OSRAM platform's devices and notifications, held to its OpenAPI file.
 //! - [`openid`]: the OpenID provider through other people's clients.
@@ -21,6 +22,7 @@ mod commands;
 mod crash;
 mod flash_payments;
 mod flashlex;
+mod fleet_story;
 mod flotas;
 mod isolation;
 mod lightelligence;

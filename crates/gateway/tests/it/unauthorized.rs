@@ -274,6 +274,7 @@ const LIGHTELLIGENCE: &[(&str, &str)] = &[
     ("GET", "/devices/{deviceId}/last-timeseries"),
     ("DELETE", "/devices/{deviceId}/timeseries"),
     ("POST", "/data-ingest"),
+    ("POST", "/devices/streaming-connections"),
     ("GET", "/notifications"),
     ("POST", "/notifications"),
     ("GET", "/notifications/{notificationId}"),
@@ -283,8 +284,8 @@ const LIGHTELLIGENCE: &[(&str, &str)] = &[
     ("GET", "/notifications/history"),
 ];
 
-/// What stands in the platform's description but is not served, with docs/dialects/lightelligence.md saying so.
-const LIGHTELLIGENCE_NOT_YET: &[&str] = &["firmware", "dump", "/devices/aggregated-timeseries", "streaming-connections"];
+/// What stands in the platform's description but is not served (docs/dialects/lightelligence.md), or is itself the credential.
+const LIGHTELLIGENCE_NOT_YET: &[&str] = &["firmware", "dump", "/devices/aggregated-timeseries", "/ws"];
 
 /// What the placeholders of the table stand for: objects of tenant `acme`.
 struct World {

@@ -191,6 +191,7 @@ async fn an_inactive_certificate_may_come_back(house: House) {
     while ended.try_recv().is_ok() {}
     things.delete_certificate(&owner, "dev-1", fingerprint).await.unwrap();
     assert_eq!(ended.try_recv().unwrap(), Ended::Certificate(fingerprint.clone()));
+    assert_eq!(ended.try_recv().unwrap(), Ended::Keys(one.id));
     assert!(things.certificates(&owner, "dev-1").await.unwrap().is_empty());
     assert!(matches!(things.delete_certificate(&owner, "dev-1", fingerprint).await, Err(Error::NotFound { .. })));
 }

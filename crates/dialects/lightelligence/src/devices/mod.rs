@@ -7,6 +7,7 @@ mod lists;
 mod monitoring;
 mod reports;
 mod series;
+mod streaming;
 mod types;
 mod wire;
 
@@ -85,6 +86,17 @@ pub(crate) fn router() -> Router<App> {
     ))
     .merge(routes(Service::Aggregated, [("/devices/{deviceId}/aggregated-timeseries", get(series::aggregated))]))
     .merge(routes(Service::Ingest, [("/data-ingest", post(ingest::data))]))
+    .merge(
+        routes(
+            Service::Streaming,
+            [
+                ("/devices/streaming-connections", post(streaming::open)),
+                ("/devices/streaming-connections/{token}/ws", get(streaming::untyped)),
+                ("/devices/streaming-connections/{token}/ws/{type}", get(streaming::typed)),
+            ],
+        )
+        .layer(axum::Extension(streaming::Doors::default())),
+    )
 }
 
 async fn create(State(app): State<App>, asking: Asking, payload: Payload) -> Answer {

@@ -9,6 +9,7 @@ mod schema;
 mod sdk;
 mod story;
 mod strangers;
+mod streaming;
 
 use serde_json::{Value, json};
 use testkit::fleet::FLEET;
