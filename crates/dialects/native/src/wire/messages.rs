@@ -296,8 +296,10 @@ mod tests {
 
     #[test]
     fn expiry_counts_from_now() {
-        let of =
-            |seconds| NewMessage { payload: None, payload_base64: None, json: None, expires_in: seconds, priority: None }.expires(Timestamp::UNIX_EPOCH);
+        let of = |seconds| {
+            NewMessage { payload: None, payload_base64: None, json: None, expires_in: seconds, priority: None }
+                .expires(Timestamp::UNIX_EPOCH)
+        };
         assert_eq!(of(Some(60)).unwrap().unwrap().as_second(), 60);
         assert_eq!(of(None), Ok(None));
         assert!(of(Some(0)).is_err());
