@@ -64,15 +64,18 @@ pub(super) enum Kind {
 /// How the topic of a message begins that was handed in another way than by MQTT.
 const CHANNEL: &str = "http:";
 
+/// A thing's key and name.
+type Handles = (Arc<str>, Arc<str>);
+
 /// Keys and names of things that reported by another way than MQTT; a rename clears it.
 #[derive(Debug, Default)]
-pub(super) struct Heard(RwLock<HashMap<ThingId, (Arc<str>, Arc<str>)>>);
+pub(super) struct Heard(RwLock<HashMap<ThingId, Handles>>);
 
 impl Heard {
     /// Things remembered at a time.
     const MOST: usize = 100_000;
 
-    fn get(&self, thing: ThingId, look: impl FnOnce() -> Option<(String, String)>) -> Option<(Arc<str>, Arc<str>)> {
+    fn get(&self, thing: ThingId, look: impl FnOnce() -> Option<(String, String)>) -> Option<Handles> {
         if let Some(known) = self.0.read().get(&thing) {
             return Some(known.clone());
         }

@@ -77,7 +77,9 @@ pub async fn send_message(
         return Err(model::Error::conflict("Idempotency-Key", reason).into());
     }
     let id = sent.message.id.to_string();
-    let mut response = Created::at(["things", &handle, "messages", &id], Message::from(sent.message)).into_response();
+    // Of one that was sent before, nobody has looked up the priority it had.
+    let told = Message { priority: (!sent.duplicate).then_some(priority), ..sent.message.into() };
+    let mut response = Created::at(["things", &handle, "messages", &id], told).into_response();
     if sent.duplicate {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
