@@ -56,11 +56,9 @@ use zeroize::Zeroizing;
 
 pub use accounts::*;
 pub use applications::{AllowedTenant, Application, ApplicationChange, NewApplication, NewCustomPermission};
+pub use factor::{FACTOR_DEMANDED, FactorState, HalfLogin, HalfWay, LoginStep, Offer, RecoveryCodes, STALE_OFFER, WRONG_CODE};
 pub use founding::MayDo;
 pub use installations::{Agreed, Availability, Installing, OfferedApplication};
-pub use factor::{
-    FACTOR_DEMANDED, FactorState, HalfLogin, HalfWay, LoginStep, Offer, RecoveryCodes, STALE_OFFER, WRONG_CODE,
-};
 pub use invitations::*;
 pub use limits::RateLimits;
 pub use listing::{Listing, Span};
