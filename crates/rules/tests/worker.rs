@@ -306,7 +306,10 @@ async fn verbs_refuse_what_they_must() {
     bad.interval = 0;
     assert!(matches!(rules.create_rule(&house.owner, bad).await, Err(model::Error::Invalid { field: "interval", .. })));
     let bad = r#"{"template":{"recipients":["a b@x"],"payload":"p"},"filter":{"events":["hot"]}}"#;
-    assert!(matches!(rules.create_notification(&house.owner, notification(bad)).await, Err(model::Error::Invalid { field: "recipients", .. })));
+    assert!(matches!(
+        rules.create_notification(&house.owner, notification(bad)).await,
+        Err(model::Error::Invalid { field: "recipients", .. })
+    ));
     let named = rules.rules_by_name(&house.owner, Some(true), Some("$.attributes.t"), ALL).await.unwrap();
     assert_eq!((named.total, named.items[0].id), (1, made.id));
     assert_eq!(rules.rules_by_name(&house.owner, None, Some("$.attributes.u"), ALL).await.unwrap().total, 0);
