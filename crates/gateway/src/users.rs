@@ -29,7 +29,7 @@ fn is_user(path: &str) -> bool {
 fn of_the_realm(token: &str) -> bool {
     let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Option<serde_json::Value> = claims.and_then(|json| serde_json::from_slice(&json).ok());
-    claims.is_some_and(|claims| claims["heliograph"]["profile"] == openid::realms::OLT.realm.name())
+    claims.is_some_and(|claims| claims.pointer("/heliograph/profile").is_some_and(|name| name == openid::realms::OLT.realm.name()))
 }
 
 #[cfg(test)]

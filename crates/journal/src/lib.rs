@@ -198,9 +198,8 @@ impl Journal {
         while waiters.stored() <= after.0 {
             // What failed to be stored is not waited for again.
             let next = waiters.resolved().max(after.0).saturating_add(1);
-            match waiters.wait(next).await {
-                Err(JournalError::Closed) => return Err(JournalError::Closed),
-                Ok(()) | Err(_) => {}
+            if let Err(JournalError::Closed) = waiters.wait(next).await {
+                return Err(JournalError::Closed);
             }
         }
         Ok(())

@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let cases: [(&str, fn(&mut NotificationDraft)); 9] = [
+        type Spoil = fn(&mut NotificationDraft);
+        let cases: [(&str, Spoil); 9] = [
             ("recipients", |d| d.template.recipients.clear()),
             ("recipients", |d| d.template.recipients = vec!["a@b.example".into(); 101]),
             ("recipients", |d| d.template.recipients = vec!["nobody".into()]),

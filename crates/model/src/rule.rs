@@ -399,7 +399,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let cases: [(&str, fn(&mut RuleDraft)); 10] = [
+        type Spoil = fn(&mut RuleDraft);
+        let cases: [(&str, Spoil); 10] = [
             ("name", |r| r.name = String::new()),
             ("event", |r| r.event = "a b".into()),
             ("interval", |r| r.interval = 86_401),

@@ -79,7 +79,6 @@ impl Hooks {
         Self { identity, private, client: OnceLock::new() }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one client of web hooks")]
     fn client(&self) -> std::result::Result<&reqwest::Client, Failure> {
         if let Some(client) = self.client.get() {
             return Ok(client);

@@ -29,7 +29,7 @@ impl Subjects for Fleet {
 }
 
 fn rule(n: usize, path: String, selector: Selector) -> Rule {
-    let window = (n % 2 == 0).then_some(Window { aggregate: Aggregate::Mean, seconds: 10 });
+    let window = n.is_multiple_of(2).then_some(Window { aggregate: Aggregate::Mean, seconds: 10 });
     let compare = Comparison { path: Some(path), window, comparator: Comparator::Gt, constant: Value::from(1_000_000) };
     let draft = RuleDraft {
         name: "r".to_owned(),

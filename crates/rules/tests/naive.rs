@@ -1,4 +1,5 @@
 //! The evaluator against a naive one that remembers every fact and works everything out anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
 //! The worker over a real store and journal: what follows from messages, once, whatever happens in between.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::future::Future;
 use std::pin::pin;

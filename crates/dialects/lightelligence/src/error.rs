@@ -20,26 +20,20 @@ pub(crate) type Answer<T = Response> = Result<T, Refusal>;
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     error: Error,
-    code: Option<&'static str>,
     /// Where in the body, when the error's field is not the whole story.
     at: Option<String>,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { error, code: None, at: None }
+        Self { error, at: None }
     }
 }
 
 impl Refusal {
-    /// A refusal whose code is not the service's usual one.
-    pub(crate) fn coded(error: Error, code: &'static str) -> Self {
-        Self { error, code: Some(code), at: None }
-    }
-
     /// A wrong body; `at` is the path of what is wrong.
     pub(crate) fn body(at: String, reason: impl Into<String>) -> Self {
-        Self { error: Error::invalid("body", reason), code: None, at: Some(at) }
+        Self { error: Error::invalid("body", reason), at: Some(at) }
     }
 }
 
@@ -169,7 +163,7 @@ impl Service {
         }))
     }
 
-    fn refuse(self, Refusal { error, code, at }: &Refusal) -> Response {
+    fn refuse(self, Refusal { error, at }: &Refusal) -> Response {
         if let Error::Internal { detail } = error {
             tracing::error!(%detail, "internal error");
         }
@@ -181,7 +175,7 @@ impl Service {
         let body = if self == Self::Ingest {
             json!({ "statusCode": status.as_u16(), "message": message, "error": status.canonical_reason().unwrap_or("Error") })
         } else {
-            json!({ "errorMessage": message, "errorCode": code.unwrap_or_else(|| self.code(error)) })
+            json!({ "errorMessage": message, "errorCode": self.code(error) })
         };
         let mut response = (status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
@@ -344,12 +338,5 @@ mod tests {
         let (status, body) = seen(Service::Ingest, Error::invalid("body", "has to be an Object")).await;
         assert_eq!(status, 400);
         assert_eq!(body, json!({ "statusCode": 400, "message": "body: has to be an Object", "error": "Bad Request" }));
-    }
-
-    #[tokio::test]
-    async fn a_code_of_its_own_wins() {
-        let response = Service::Identity.refuse(&Refusal::coded(Error::not_found("tenant"), "ID_TENANT_INVALID"));
-        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
-        assert!(String::from_utf8_lossy(&body).contains("ID_TENANT_INVALID"));
     }
 }

@@ -12,7 +12,6 @@ use crate::Reason;
 use crate::codec::*;
 
 /// Short by default; the long version is for a quiet machine (`HELIOGRAPH_LONG=1`).
-#[expect(clippy::disallowed_methods, reason = "the test script says how long tests may take")]
 fn rounds(short: usize, long: usize) -> usize {
     if std::env::var_os("HELIOGRAPH_LONG").is_some() { long } else { short }
 }
