@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::flashlex::registering::Mailbox;
+use crate::lightelligence_tenancy::{Api, PORTAL};
 
 both_engines!(one_fleet, super::story);
 
@@ -23,7 +24,7 @@ const SECRET: &str = "a secret of the truck";
 
 fn fleet() -> String {
     format!(
-        "{FLEET}\n[[user]]\nemail = \"{}\"\npassword = \"{}\"\nid = \"{}\"\nverified = true\n\
+        "{FLEET}{PORTAL}\n[[user]]\nemail = \"{}\"\npassword = \"{}\"\nid = \"{}\"\nverified = true\n\
          memberships = [{{ tenant = \"acme\", role = \"admin\" }}]\n\n\
          [[api_key]]\ntenant = \"acme\"\nuser = \"{}\"\nkey = \"{BOBS_KEY}\"\n",
         BOB.email, BOB.password, BOB.id, BOB.email
@@ -59,9 +60,7 @@ async fn story(store: Option<String>) {
     let login = json!({ "username": BOB.email, "password": BOB.password });
     let open_iot = http.post("/v1/api/auth/token", &login).await.expect(200).json();
     let open_iot = http.bearer(open_iot["token"].as_str().unwrap());
-    let form = [("grant_type", "client_credentials"), ("client_id", "backend"), ("client_secret", "s3cr3t-of-the-backend")];
-    let olt = http.form("/v1/id/auth/realms/olt/protocol/openid-connect/token", &form).await.expect(200).json();
-    let lightelligence = http.bearer(olt["access_token"].as_str().unwrap());
+    let lightelligence = Api::person(&http, &BOB, None).await.http;
 
     // Provisioned through FlashLex; a rule of the own API; a notification of Lightelligence.
     let _ = flashlex.post("/prd/v1/things", &json!({ "flthingspk": THING, "thingName": "mything" })).await.expect(200);
@@ -151,6 +150,7 @@ async fn story(store: Option<String>) {
         ("native", &native, "/heliograph/v1/rules"),
         ("FlashLex", &flashlex, "/prd/v1/things"),
         ("Flotas control", &flotas, "/api/devices"),
+        ("Lightelligence", &lightelligence, "/v1/devices"),
         ("Open IoT", &open_iot, &*format!("/v1/api/accounts/{ACME}")),
     ] {
         let status = refused(http, path).await;

@@ -13,7 +13,7 @@ use testkit::fleet::{FLEET, Person};
 use testkit::{Builder, Exchange, Gateway, Http};
 
 /// The gateway's own front end: good in every tenant of its user.
-const PORTAL: &str = r#"
+pub(crate) const PORTAL: &str = r#"
 [[client]]
 tenant = "acme"
 id = "portal"
