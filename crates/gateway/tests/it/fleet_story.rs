@@ -139,6 +139,7 @@ async fn story(store: Option<String>) {
         "alerts": { "items": [] },
     });
     assert_eq!(told["data"], wanted);
+    made_over_graphql(&flash, &native).await;
     let account = open_iot.get(&format!("/v1/api/accounts/{ACME}")).await.expect(200).json();
     assert_eq!(account["name"], "acme");
 
@@ -158,4 +159,43 @@ async fn story(store: Option<String>) {
     }
     let answer = graphql(&flash, "{ rules { items { name } } }").await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHENTICATED", "{answer}");
+}
+
+/// A rule and a notification of GraphQL are those of every other face; what is wrong with one is said.
+async fn made_over_graphql(flash: &Http, native: &Http) {
+    let condition = "condition: { compare: { path: \"$.attributes.speed\", comparator: \"gt\", constant: 120 } }";
+    let made = graphql(
+        flash,
+        &format!(
+            "mutation {{ createRule(input: {{ name: \"too fast\", event: \"speeding\", {condition} }}) {{ code rule {{ id active }} }} }}"
+        ),
+    )
+    .await;
+    let reply = &made["data"]["createRule"];
+    assert_eq!((&reply["code"], &reply["rule"]["active"]), (&json!("SUCCESS"), &json!(true)), "{made}");
+    let rule = reply["rule"]["id"].as_str().unwrap();
+    let seen = native.get(&format!("/heliograph/v1/rules/{rule}")).await.expect(200).json();
+    assert_eq!(seen["condition"], json!({ "compare": { "path": "$.attributes.speed", "comparator": "gt", "constant": 120 } }));
+    let made = graphql(
+        flash,
+        &format!(
+            "mutation {{ createNotification(input: {{ recipients: [\"a@example.com\"], payload: \"p\", events: [\"speeding\"], rule: \"{rule}\" }}) \
+             {{ code notification {{ id }} }} }}"
+        ),
+    )
+    .await;
+    let reply = &made["data"]["createNotification"];
+    assert_eq!(reply["code"], "SUCCESS", "{made}");
+    let path = format!("/heliograph/v1/notifications/{}", reply["notification"]["id"].as_str().unwrap());
+    assert_eq!(native.get(&path).await.expect(200).json()["filter"]["rule"], rule);
+    for wrong in [
+        format!("createRule(input: {{ name: \"\", event: \"speeding\", {condition} }}) {{ code }}"),
+        "createRule(input: { name: \"x\", event: \"y\", condition: { compare: 1 } }) { code }".to_owned(),
+        "createNotification(input: { recipients: [\"nobody\"], payload: \"p\", events: [\"y\"] }) { code }".to_owned(),
+        "createNotification(input: { recipients: [\"a@example.com\"], payload: \"p\", events: [] }) { code }".to_owned(),
+    ] {
+        let answer = graphql(flash, &format!("mutation {{ r: {wrong} }}")).await;
+        assert_ne!(answer["data"]["r"]["code"], "SUCCESS", "{wrong}: {answer}");
+        assert!(!answer.to_string().contains("INTERNAL"), "{wrong}: {answer}");
+    }
 }
